@@ -1,0 +1,97 @@
+# The only door. `make help` lists what is behind it. Nothing is installed outside this folder.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+ENVIRONMENTS := .environments
+UV := $(BIN)/uv
+LOCK := $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
+# --universal finds no onnxruntime that suits Windows and Python 3.14, too: the engines are for Linux and macOS, 3.11 to 3.13.
+LOCK_ENGINE := $(UV) pip compile --quiet --generate-hashes --no-annotate --python-version 3.11.5 --python-platform linux \
+    --custom-compile-command "make lock (resolved for Linux, works from Python 3.11.5 to 3.13 and on macOS 14; --universal finds no onnxruntime that suits Windows and 3.14, too)"
+LOCKED_GROUPS := setup api executor tick dead_letters cli dev emulator sam
+
+include build.mk
+
+.PHONY: help
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | awk -F'\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
+
+# --- environments -----------------------------------------------------------------------------------------------------
+
+.venv/.ready: requirements/setup.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Spark needs Python 3.11 or newer: make PYTHON=…")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/setup.txt
+	$(UV) pip sync --quiet --python .venv --require-hashes requirements/dev.txt
+	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Tools that pin versions of their own live apart from us: the emulator, SAM, and the two LangFlow servers.
+$(ENVIRONMENTS)/%/.ready: requirements/%.txt | .venv/.ready
+	$(UV) venv --quiet --clear --python $(BIN)/python $(ENVIRONMENTS)/$*
+	$(UV) pip sync --quiet --python $(ENVIRONMENTS)/$* --require-hashes requirements/$*.txt
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.ready $(ENVIRONMENTS)/emulator/.ready $(ENVIRONMENTS)/lfx/.ready ## Everything `make demo` and `make test` need
+
+# --- use --------------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: setup ## Run real flows through the whole of Spark on this machine, in a few minutes
+	$(BIN)/python -m cli.demo
+
+.PHONY: up
+up: .venv/.ready $(ENVIRONMENTS)/emulator/.ready ## Start the local stack and keep it running
+	$(BIN)/spark local up
+
+.PHONY: down
+down: .venv/.ready ## Stop the local stack; its state is kept
+	$(BIN)/spark local down
+
+# --- prove ------------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: setup ## All tests but those that need the whole LangFlow server
+	$(BIN)/python -m pytest tests --ignore tests/langflow --cov --cov-report term --cov-fail-under 95
+
+.PHONY: test-langflow
+test-langflow: setup $(ENVIRONMENTS)/langflow/.ready ## The tests against real LangFlow servers
+	$(BIN)/python -m pytest tests/langflow
+
+.PHONY: check
+check: .venv/.ready $(ENVIRONMENTS)/sam/.ready ## Lint, types, import contracts, template, OpenAPI snapshot
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/cfn-lint template.yaml
+	SAM_CLI_TELEMETRY=0 $(ENVIRONMENTS)/sam/bin/sam validate --lint --region us-east-1
+	$(BIN)/python -m pytest -q tests/contract/test_openapi.py
+
+.PHONY: fix
+fix: .venv/.ready ## Format, and mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: bench
+bench: setup ## All benchmarks, as a table
+	$(BIN)/python -m bench
+
+# --- ship -------------------------------------------------------------------------------------------------------------
+
+.PHONY: lock
+lock: .venv/.ready ## Compile the locks in requirements/ from pyproject.toml
+	for group in $(LOCKED_GROUPS); do $(LOCK) --group pyproject.toml:$$group --output-file requirements/$$group.txt; done
+	for engine in lfx langflow; do $(LOCK_ENGINE) --group pyproject.toml:$$engine --output-file requirements/$$engine.txt; done
+
+.PHONY: build
+build: .venv/.ready $(ENVIRONMENTS)/sam/.ready ## Build every function's bundle
+	SAM_CLI_TELEMETRY=0 $(ENVIRONMENTS)/sam/bin/sam build
+
+.PHONY: deploy
+deploy: build ## Deploy to AWS with SAM's questions
+	SAM_CLI_TELEMETRY=0 $(ENVIRONMENTS)/sam/bin/sam deploy --guided

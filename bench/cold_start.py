@@ -1,0 +1,162 @@
+"""What a cold start costs: CPU of importing each function's handler from its built bundle.
+
+Level: child processes on this machine, never AWS. The bundles are built as `sam build` does, for the Python that runs
+this, with bytecode. CPU (user + system) of the imports alone, minimum of nine rounds in which all cases take turns, so
+that a noisy machine harms all alike. The milliseconds compare with each other only; the ratio to importing the bare
+libraries from the same bundle says what we add.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.result import Result
+from cli.local import template
+
+PROJECT = Path(__file__).parents[1]
+ROUNDS = 9
+# What any function of this kind has to import, with Spark or without.
+LIBRARIES = {
+    "api": ("boto3", "fastapi", "mangum", "pydantic"),
+    "executor": ("boto3", "httpx", "pydantic"),
+    "tick": ("boto3", "httpx", "pydantic"),
+    "dead_letters": ("boto3", "httpx", "pydantic"),
+}
+WITHOUT_FASTAPI = ("executor", "tick", "dead_letters")
+# The environment that Lambda and template.yaml give. Nothing is called, so the names need not exist.
+ENVIRONMENT = {
+    "AWS_LAMBDA_FUNCTION_NAME": "bench",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "LANG": "en_US.UTF-8",
+    "SPARK_STAGE": "bench",
+    "SPARK_TABLE": "table",
+    "SPARK_RUN_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/000000000000/runs",
+    "SPARK_PAYLOAD_BUCKET": "bucket",
+    "SPARK_KMS_KEY_ID": "key",
+    "SPARK_BOOTSTRAP_SECRET_ID": "secret",
+    "SPARK_TRACING": "false",
+    "POWERTOOLS_METRICS_NAMESPACE": "Spark",
+    "POWERTOOLS_SERVICE_NAME": "bench",
+    "POWERTOOLS_LOG_LEVEL": "INFO",
+    "POWERTOOLS_TRACE_DISABLED": "true",
+}
+CHILD = """
+import sys, time
+sys.path.insert(0, {bundle!r})
+started = time.process_time()
+import {modules}
+spent = time.process_time() - started
+import json
+print(json.dumps({{"seconds": spent, "modules": len(sys.modules), "fastapi": "fastapi" in sys.modules}}))
+"""
+
+
+@dataclass(frozen=True)
+class Import:
+    """What one child process imported and what it cost."""
+
+    seconds: float
+    modules: int
+    fastapi: bool
+
+
+@dataclass(frozen=True)
+class Case:
+    """Modules to import from a bundle."""
+
+    bundle: Path
+    modules: tuple[str, ...]
+
+    def run(self) -> Import:
+        code = CHILD.format(bundle=str(self.bundle), modules=", ".join(self.modules))
+        # -I -S: no site-packages, no user's environment; as bare as Lambda.
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", code], env=ENVIRONMENT, stdout=subprocess.PIPE, check=True
+        )
+        return Import(**json.loads(done.stdout))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds; the minimum of them counts")
+    parser.add_argument("--bundles", type=Path, help="keep the bundles here, and use those that are there already")
+
+
+def measure(options: argparse.Namespace) -> Result:
+    with _folder(options.bundles) as folder:
+        bundles = {function: _build(logical_id, folder) for logical_id, function in _functions().items()}
+        handlers = {name: Case(bundle, (f"functions.{name}.handler",)) for name, bundle in bundles.items()}
+        bare = {name: Case(bundle, _libraries(name, bundle)) for name, bundle in bundles.items()}
+        best = _interleaved([*handlers.values(), *bare.values()], options.rounds)
+    figures: dict[str, float] = {}
+    for name in bundles:
+        mine, libraries = best[handlers[name]], best[bare[name]]
+        figures[f"{name}_ratio"] = mine.seconds / libraries.seconds
+        figures[f"{name}_ms"] = mine.seconds * 1000
+        figures[f"{name}_libraries_ms"] = libraries.seconds * 1000
+        figures[f"{name}_modules"] = mine.modules
+    figures |= {f"fastapi_in_{name}": best[handlers[name]].fastapi for name in WITHOUT_FASTAPI}
+    absent = {f"fastapi_in_{name}": "==0" for name in WITHOUT_FASTAPI}
+    return Result("cold_start", figures, {"api_ratio": "<=1.25", "executor_ratio": "<=1.25", **absent})
+
+
+def _functions() -> dict[str, str]:
+    """Logical id → folder."""
+    return template.functions(template.load(PROJECT))
+
+
+def _libraries(function: str, bundle: Path) -> tuple[str, ...]:
+    """The bare libraries, as far as the bundle has them."""
+    return tuple(library for library in LIBRARIES[function] if (bundle / library).exists())
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    if kept is not None:
+        yield kept.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="spark-bench-") as folder:
+        yield Path(folder)
+
+
+def _build(logical_id: str, folder: Path) -> Path:
+    """The function's bundle, built for the interpreter that runs this."""
+    bundle = folder / logical_id
+    if bundle.exists():
+        return bundle
+    make = shutil.which("make")
+    assert make, "make is not installed"
+    runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    subprocess.run(
+        [
+            make,
+            "-s",
+            "-f",
+            "build.mk",
+            f"build-{logical_id}",
+            f"ARTIFACTS_DIR={bundle}",
+            f"RUNTIME={runtime}",
+            "PLATFORM=",
+        ],
+        cwd=PROJECT,
+        # The bytecode must be this interpreter's: build.mk looks for it on PATH.
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        stdout=sys.stderr,
+        check=True,
+    )
+    assert any(bundle.glob("shared/__pycache__/*.pyc")), "the bundle has no bytecode; its figures would mean nothing"
+    return bundle
+
+
+def _interleaved(cases: list[Case], rounds: int) -> dict[Case, Import]:
+    """The cheapest of `rounds` imports of each case."""
+    measured = [(case, case.run()) for _ in range(rounds) for case in cases]
+    return {case: min((run for of, run in measured if of == case), key=lambda run: run.seconds) for case in cases}

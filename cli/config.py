@@ -1,0 +1,146 @@
+"""The profiles: which deployments of Spark this user works with. One TOML file that only its owner can read."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import platformdirs
+import tomlkit
+from tomlkit.exceptions import ParseError
+
+from cli.errors import CliError, usage
+
+API_PATH = "/api/v1"
+NO_PROFILE_HINT = (
+    "Start Spark on this machine with `spark local up`, or name a deployment with "
+    "`spark config set NAME --url URL --api-key -`."
+)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One deployment and the key it is used with."""
+
+    name: str
+    url: str
+    api_key: str = field(default="", repr=False)
+
+    @property
+    def masked_key(self) -> str:
+        """Enough of the key to tell it from others, nothing to log in with."""
+        parts = self.api_key.split("_")
+        return "_".join([*parts[:2], "…"]) if len(parts) == 3 else "…" * bool(self.api_key)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the file says."""
+
+    current: str | None
+    profiles: Mapping[str, Profile]
+
+    def profile(self, name: str) -> Profile:
+        if name not in self.profiles:
+            known = ", ".join(sorted(self.profiles)) or "none"
+            raise usage(f"There is no profile {name!r}. Known: {known}.", NO_PROFILE_HINT)
+        return self.profiles[name]
+
+
+def path() -> Path:
+    return platformdirs.user_config_path("spark") / "config.toml"
+
+
+def load() -> Config:
+    """Raises CliError when the file cannot be understood."""
+    document = _document().unwrap()
+    profiles = {
+        name: Profile(name, str(entry.get("url", "")), str(entry.get("api_key", "")))
+        for name, entry in document.get("profiles", {}).items()
+    }
+    return Config(document.get("current"), profiles)
+
+
+def choose(name: str | None, environment: Mapping[str, str] = os.environ) -> Profile:
+    """The profile to use: `name`; else what SPARK_URL and SPARK_API_KEY say; else SPARK_PROFILE; else the current one.
+
+    A stored key is never sent to another address than the one it was stored with.
+    """
+    config = load()
+    if name:
+        return config.profile(name)
+    url, key = environment.get("SPARK_URL"), environment.get("SPARK_API_KEY")
+    stored = environment.get("SPARK_PROFILE") or config.current
+    if url:
+        base = config.profiles.get(stored or "")
+        kept = base.api_key if base and base.url == normal_url(url) else ""
+        return Profile("SPARK_URL", normal_url(url), key or kept)
+    if not stored:
+        raise usage("No deployment of Spark is configured.", NO_PROFILE_HINT)
+    profile = config.profile(stored)
+    return Profile(profile.name, profile.url, key) if key else profile
+
+
+def save_profile(name: str, url: str, api_key: str, *, use: bool = False) -> Profile:
+    """Add or replace the profile. The first one, and any with `use`, becomes the current one."""
+    profile = Profile(name, normal_url(url), api_key)
+    document = _document()
+    profiles = document.setdefault("profiles", tomlkit.table(is_super_table=True))
+    profiles[name] = {"url": profile.url, "api_key": api_key}
+    if use or "current" not in document:
+        document["current"] = name
+    _write(document)
+    return profile
+
+
+def use_profile(name: str) -> Profile:
+    """Make `name` the current profile."""
+    profile = load().profile(name)
+    document = _document()
+    document["current"] = name
+    _write(document)
+    return profile
+
+
+def delete_profile(name: str) -> Profile:
+    """Forget `name` and its key."""
+    profile = load().profile(name)
+    document = _document()
+    document["profiles"].remove(name)
+    if document.get("current") == name:
+        document.remove("current")
+    _write(document)
+    return profile
+
+
+def normal_url(url: str) -> str:
+    """`url` without the API's base path and closing slash. Raises CliError when it is no web address."""
+    try:
+        parts = urlsplit(url.strip())
+        fine = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        fine = False
+    if not fine:
+        raise usage(f"{url!r} is no web address.", "It looks like https://spark.example.com")
+    return url.strip().rstrip("/").removesuffix(API_PATH).rstrip("/")
+
+
+def _document() -> tomlkit.TOMLDocument:
+    try:
+        return tomlkit.parse(path().read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return tomlkit.document()
+    except ParseError as error:
+        raise CliError(f"{path()} is no valid TOML: {error}", hint="Correct or delete it.") from error
+
+
+def _write(document: Any) -> None:
+    """All or nothing, and never readable by others: a new file (0600 from birth) takes the old one's place."""
+    path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, name = tempfile.mkstemp(dir=path().parent, prefix=".config-")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(tomlkit.dumps(document))
+    Path(name).replace(path())

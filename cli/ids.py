@@ -1,0 +1,50 @@
+"""From what a person types to an id: a full id, a name, or a piece of an id that fits only one thing."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from cli.client import Api, Json
+from cli.errors import CliError, usage
+from cli.tables import short
+
+FULL_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
+SEARCHED = 500  # newest of a kind; older ones are named by their full id
+LATEST = "last"
+NOUNS = {"sources": "source", "workflows": "workflow", "runs": "run", "dead-letters": "dead letter"}
+
+
+def resolve(api: Api, collection: str, text: str, **filters: Any) -> str:
+    """The id of what `text` names in `collection`; `last` is the newest.
+
+    Raises:
+        CliError: nothing fits, or more than one thing does.
+    """
+    if FULL_ID.fullmatch(text):
+        return text
+    candidates = list(api.items(f"/{collection}", 1 if text == LATEST else SEARCHED, **filters))
+    found = candidates if text == LATEST else pick(candidates, text)
+    if len(found) == 1:
+        return str(found[0]["id"])
+    noun = NOUNS[collection]
+    if not found:
+        command = noun.replace(" ", "-") + "s" * (collection == "dead-letters")
+        raise CliError(f"There is no {noun} {text!r}.", hint=f"See `spark {command} list`.")
+    listed = ", ".join(f"{short(item['id'])} {name_of(item)}".strip() for item in found[:5])
+    raise usage(f"{text!r} fits {len(found)} {noun}s: {listed}", "Use one of these ids.")
+
+
+def pick(candidates: Iterable[Json], text: str) -> list[Json]:
+    """Those named exactly `text`; else those named so in another case; else those whose id begins or ends so."""
+    candidates, wanted = list(candidates), text.lower()
+    tests = (
+        lambda item: name_of(item) == text or item["id"] == text,
+        lambda item: name_of(item).lower() == wanted,
+        lambda item: item["id"].lower().startswith(wanted) or item["id"].lower().endswith(wanted),
+    )
+    return next((found for test in tests if (found := [item for item in candidates if test(item)])), [])
+
+
+def name_of(item: Json) -> str:
+    """What people call it: its own name, or the one in its settings."""
+    return str(item.get("name") or item.get("settings", {}).get("name") or "")

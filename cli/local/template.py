@@ -1,0 +1,122 @@
+"""`template.yaml` as the emulator gets it: the same resources, with the local bundles in place of `CodeUri`.
+
+The emulator does the SAM transform itself. What is changed here is listed in `infra/README.md`, and nothing else is.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cli.local.bundles import Bundle
+
+Template = dict[str, Any]
+
+SHORT_FORMS = {"Ref": "Ref", "Condition": "Condition"}
+FUNCTION = "AWS::Serverless::Function"
+# The emulator would invent another id at every deployment, and the URL of the API would change with it.
+API_ID = "a0000001"
+# AWS authorizes these requests by the actions on the left; the emulator by their own name.
+BATCH_ACTIONS = {
+    "dynamodb:PartiQL": "dynamodb:BatchExecuteStatement",
+    "sqs:SendMessage": "sqs:SendMessageBatch",
+}
+ONLY_OVER_TLS = "PayloadBucketPolicy"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms."""
+
+
+def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    elif isinstance(node, yaml.MappingNode):
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {SHORT_FORMS.get(suffix, f"Fn::{suffix}"): value}
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+
+def load(project: Path) -> Template:
+    """The template, short forms written out."""
+    text = (project / "template.yaml").read_text(encoding="utf-8")
+    loaded: Template = yaml.load(text, _Loader)  # noqa: S506 it is a safe loader
+    return loaded
+
+
+def functions(template: Template) -> dict[str, str]:
+    """Logical id → folder of every function; the folder is the one its Handler names."""
+    found = {name: block for name, block in template["Resources"].items() if block["Type"] == FUNCTION}
+    return {name: block["Properties"]["Handler"].split(".")[1] for name, block in found.items()}
+
+
+def local_parameters(project: Path) -> dict[str, str]:
+    """The numbers of the local stack: `parameter_overrides` of samconfig's `local` environment."""
+    config = tomllib.loads((project / "samconfig.toml").read_text(encoding="utf-8"))
+    pairs: list[str] = config["local"]["deploy"]["parameters"]["parameter_overrides"]
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def parameters(template: Template, overrides: Mapping[str, str]) -> dict[str, str]:
+    """Every parameter's value."""
+    unknown = overrides.keys() - template["Parameters"].keys()
+    if unknown:
+        raise ValueError(f"template.yaml has no parameter {', '.join(sorted(unknown))}")
+    return {name: str(overrides.get(name, block.get("Default", ""))) for name, block in template["Parameters"].items()}
+
+
+def for_emulator(
+    template: Template,
+    values: Mapping[str, str],
+    bundles: Mapping[str, Bundle],
+    *,
+    bucket: str,
+    emulator: Path,
+    environment: Mapping[str, str],
+) -> Template:
+    """The template to deploy: numbers written in, code from `bucket`, `environment` added to every function.
+
+    `emulator` is the folder with the `sitecustomize` that comes before every function.
+    """
+    numbers = {name: int(values[name]) for name, block in template["Parameters"].items() if block["Type"] == "Number"}
+    local: Template = _with_numbers(template, numbers)
+    del local["Globals"]["Function"]["CodeUri"]
+    for name, bundle in bundles.items():
+        block = local["Resources"][name]
+        del block["Metadata"]
+        block["Properties"]["CodeUri"] = {"Bucket": bucket, "Key": bundle.key}
+        _grant_batches(block["Properties"]["Policies"])
+        path = {"PYTHONPATH": f"{bundle.requirements}:{emulator}"}
+        block["Properties"]["Environment"]["Variables"] |= {**path, **environment}
+    local["Resources"]["Api"]["Properties"]["Tags"] = {"ms-custom-id": API_ID}
+    del local["Resources"][ONLY_OVER_TLS]
+    return local
+
+
+def _grant_batches(policies: list[Template]) -> None:
+    """To those who may do a thing once, the action the emulator asks for when it is done in a batch."""
+    for policy in policies:
+        batches = [batch for single, batch in BATCH_ACTIONS.items() if single in str(policy)]
+        if batches:
+            policy["Statement"].append({"Effect": "Allow", "Action": batches, "Resource": "*"})
+
+
+def _with_numbers(node: Any, numbers: Mapping[str, int], *, as_text: bool = False) -> Any:
+    """References to number parameters replaced by the number; by its text inside environment variables."""
+    if isinstance(node, list):
+        return [_with_numbers(item, numbers, as_text=as_text) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if node.keys() == {"Ref"} and node["Ref"] in numbers:
+        number = numbers[node["Ref"]]
+        return str(number) if as_text else number
+    return {key: _with_numbers(value, numbers, as_text=as_text or key == "Variables") for key, value in node.items()}

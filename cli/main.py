@@ -1,0 +1,63 @@
+"""The entry point of `spark`: one sub-command per noun."""
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from cli import dead_letters, profiles, runs, sources, workflows
+from cli.errors import EXIT_STATUS
+from cli.local import commands as local
+from cli.session import JsonOption, NoColorOption, ProfileOption, remember
+
+app = typer.Typer(
+    name="spark",
+    help="Runs LangFlow flows on Lambda, SQS and DynamoDB. Begin with `spark local up` or `spark config set`.",
+    epilog=EXIT_STATUS,
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # they may hold keys
+)
+app.add_typer(sources.app, name="source")
+app.add_typer(workflows.app, name="workflow")
+app.add_typer(runs.app, name="run")
+app.add_typer(runs.app, name="task", help="The same as run.")
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(profiles.app, name="config")
+app.add_typer(local.app, name="local")
+# What users of AutoMagik Spark type, and what fingers type anyway.
+for plural, noun in {"sources": sources, "workflows": workflows, "runs": runs, "tasks": runs}.items():
+    app.add_typer(noun.app, name=plural, hidden=True)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spark {installed_version()}")
+        raise typer.Exit
+
+
+def installed_version() -> str:
+    try:
+        return version("spark")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    profile: ProfileOption = None,
+    json: JsonOption = False,
+    no_color: NoColorOption = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    remember(context, profile, json, no_color)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+"""The HTTP API: FastAPI behind API Gateway. `app.py` is its table of contents."""
+
+BASE = "/api/v1"

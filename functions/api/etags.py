@@ -1,0 +1,46 @@
+"""ETags: a hash of what a user may edit, so that it changes when somebody else edited, and only then."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import TypeVar
+
+from fastapi import Response
+
+from shared.domain.source import Source
+from shared.domain.workflow import Workflow
+from shared.errors import Stale
+
+R = TypeVar("R", Source, Workflow)
+
+EDITABLE: dict[type, set[str]] = {
+    Source: {"name", "url", "status", "encrypted_key", "max_concurrency"},
+    Workflow: {"settings", "enabled"},
+}
+
+
+def etag(record: Source | Workflow) -> str:
+    """The ETag of `record`, in its quotes."""
+    editable = record.model_dump(mode="json", include=EDITABLE[type(record)])
+    return f'"{hashlib.sha256(json.dumps(editable, sort_keys=True).encode()).hexdigest()[:32]}"'
+
+
+def stamp(response: Response, record: R) -> R:
+    """`record`, with its ETag in the headers of `response`."""
+    response.headers["ETag"] = etag(record)
+    return record
+
+
+def guard(if_match: str | None) -> Callable[[Source | Workflow], None]:
+    """Raises Stale for a record that the If-Match header does not name."""
+
+    def check(record: Source | Workflow) -> None:
+        if if_match is not None and not _names(if_match, etag(record)):
+            raise Stale("The resource has changed since; read it again.")
+
+    return check
+
+
+def _names(if_match: str, current: str) -> bool:
+    """Strong comparison: a weak tag never matches."""
+    return any(tag.strip() in ("*", current) for tag in if_match.split(","))

@@ -1,0 +1,141 @@
+"""`Idempotency-Key`: the same request again gets the same answer, and its work is done once.
+
+The record of a key is written before the work and decides the ids that the work gives; see `shared.domain.idempotency`.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Header, Request, Response
+from pydantic import BaseModel
+
+from functions.api.auth import Caller
+from shared import wiring
+from shared.domain import idempotency as rules
+from shared.domain.idempotency import IdempotencyRecord, Repeat
+from shared.errors import Conflict, InFlight, KeyReused, NotFound, SparkError, Unavailable
+from shared.store.idempotency import IdempotencyStore
+
+T = TypeVar("T")
+
+NOT_HASHED = frozenset({"wait"})  # how long to wait for the answer is not part of the question
+
+
+@dataclass(frozen=True)
+class Work:
+    """When the work began, and the ids of what it makes: the same ones when it is done again under the same key."""
+
+    at: datetime
+    record: IdempotencyRecord | None = None
+
+    def id(self, prefix: str, part: int | str = 0) -> str:
+        return rules.id_for(self.record, prefix, part) if self.record else wiring.new_id(prefix)
+
+
+class Once:
+    """Does the work of a request once per Idempotency-Key; without the header, as often as it is asked."""
+
+    def __init__(
+        self,
+        request: Request,
+        response: Response,
+        idempotency_key: Annotated[
+            str | None,
+            Header(
+                pattern=r"^[\x21-\x7e]{1,255}$", description="Makes it safe to send this request again for 24 hours."
+            ),
+        ] = None,
+    ) -> None:
+        self._request = request
+        self._response = response
+        self._key = idempotency_key
+
+    def do(
+        self, caller: Caller, body: BaseModel | None, done: Callable[[Work], T | None], work: Callable[[Work], T]
+    ) -> T:
+        """What `work` makes; or what it made before, if `done` finds that.
+
+        Raises:
+            KeyReused: the key belongs to a request with another body.
+            InFlight: the first request is still being worked on.
+        """
+        if self._key is None:
+            return work(Work(wiring.now()))
+        store, now = wiring.idempotency(), wiring.now()
+        wanted = self._new_record(caller, self._key, self._hash(body), now)
+        try:
+            record = store.save(None, wanted)
+        except Conflict:
+            return self._again(wanted, now, done, work, store)
+        return self._work(record, work, store)
+
+    def _again(
+        self,
+        wanted: IdempotencyRecord,
+        now: datetime,
+        done: Callable[[Work], T | None],
+        work: Callable[[Work], T],
+        store: IdempotencyStore,
+    ) -> T:
+        record = store.find(wanted.project_id, wanted.id)
+        if record is None:  # it was removed this very moment: the first request failed
+            raise InFlight("The first request with this Idempotency-Key has just failed. Try again.")
+        found = done(Work(record.began_at, record)) if record.body_hash == wanted.body_hash else None
+        match rules.on_repeat(record, wanted.body_hash, now, done=found is not None):
+            case Repeat.replay if found is not None:
+                self._response.headers["Idempotency-Replayed"] = "true"
+                return found
+            case Repeat.reused:
+                raise KeyReused("The Idempotency-Key was used for another request. Take a new key.")
+            case Repeat.resume:
+                return self._work(_lease(record, now, store), work, store)
+        raise InFlight("The first request with this Idempotency-Key is still being worked on.")
+
+    def _work(self, record: IdempotencyRecord, work: Callable[[Work], T], store: IdempotencyStore) -> T:
+        """A refused request leaves no trace. One that failed half-way keeps its record, so that it can be resumed."""
+        try:
+            return work(Work(record.began_at, record))
+        except SparkError as error:
+            if not isinstance(error, Unavailable):
+                with suppress(Conflict):
+                    store.delete(record)
+            raise
+
+    def _new_record(self, caller: Caller, key: str, body_hash: str, now: datetime) -> IdempotencyRecord:
+        path = self._request.url.path
+        return IdempotencyRecord(
+            project_id=caller.project_id,
+            id=rules.record_id(caller.key_id, self._request.method, path, key),
+            body_hash=body_hash,
+            began_at=now,
+            lease_until=now + rules.LEASE,
+            expires_at=now + rules.LIFETIME,
+        )
+
+    def _hash(self, body: BaseModel | None) -> str:
+        """Of what the request says, not how: order and blanks of its JSON do not matter."""
+        query = sorted((k, v) for k, v in self._request.query_params.multi_items() if k not in NOT_HASHED)
+        said = [query, body.model_dump(mode="json") if body else None]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def existing(get: Callable[[str, str], T], project: str, id: str) -> T | None:
+    """What `get` finds, or None: the answer to "was it made before?"."""
+    with suppress(NotFound):
+        return get(project, id)
+    return None
+
+
+OnlyOnce = Annotated[Once, Depends(Once)]
+
+
+def _lease(record: IdempotencyRecord, now: datetime, store: IdempotencyStore) -> IdempotencyRecord:
+    try:
+        return store.save(record, record.model_copy(update={"lease_until": now + rules.LEASE}))
+    except Conflict as error:
+        raise InFlight("Another request with this Idempotency-Key is being worked on.") from error

@@ -1,0 +1,1 @@
+"""The endpoints: a file per noun, each parsing, calling and answering."""

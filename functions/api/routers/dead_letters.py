@@ -1,0 +1,55 @@
+"""Dead letters: messages that nobody could work on, and the runs behind them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from functions.api.dependencies import Caller, Id, orders
+from functions.api.errors import responses
+from functions.api.idempotency import OnlyOnce, existing
+from functions.api.pages import Page, Paged
+from functions.api.routers.runs import started
+from functions.api.views import RunView
+from shared import wiring
+from shared.domain.dead_letter import NO_PROJECT, DeadLetter
+
+router = APIRouter(
+    prefix="/dead-letters",
+    tags=["dead letters"],
+    responses=responses(401, 422, 503),
+)
+
+Unreadable = Annotated[bool, Query(description="Those that name no run and no project, because nobody can read them.")]
+
+
+@router.get("", responses=responses(400))
+def list_dead_letters(caller: Caller, paged: Paged, unreadable: Unreadable = False) -> Page[DeadLetter]:
+    """Dead letters, newest first."""
+    project = NO_PROJECT if unreadable else caller.project_id
+    return paged.slice(project, wiring.dead_letters().list(project, limit=paged.limit, after=paged.after(project)))
+
+
+@router.get("/{dead_letter_id}", responses=responses(404))
+def get_dead_letter(dead_letter_id: Id, caller: Caller, unreadable: Unreadable = False) -> DeadLetter:
+    """One dead letter, with the message as it was."""
+    return wiring.dead_letters().get(NO_PROJECT if unreadable else caller.project_id, dead_letter_id)
+
+
+@router.post("/{dead_letter_id}/redrive", status_code=202, responses=responses(404, 409))
+def redrive_dead_letter(
+    dead_letter_id: Id,
+    caller: Caller,
+    once: OnlyOnce,
+    response: Response,
+    unreadable: Unreadable = False,
+) -> RunView:
+    """Run again what the letter is about: a new run, which names the old one in `retry_of`."""
+    project, ordering, dead_letters = caller.project_id, orders(caller), wiring.dead_letters()
+    letter = dead_letters.get(NO_PROJECT if unreadable else project, dead_letter_id)
+    run = once.do(
+        caller,
+        None,
+        lambda work: existing(ordering.runs.get, project, work.id("run")),
+        lambda work: ordering.redrive(letter, work.id("run"), dead_letters=dead_letters),
+    )
+    return started(run, ordering, response)

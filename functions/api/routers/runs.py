@@ -1,0 +1,293 @@
+"""Runs: executions of workflows."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from functions.api import BASE, auth, dependencies
+from functions.api.bodies import Moment, RecordId, RunFields
+from functions.api.dependencies import Caller, Id, Wait, orders
+from functions.api.errors import Refusal, refusal, responses
+from functions.api.idempotency import Once, OnlyOnce, Work, existing
+from functions.api.pages import Page, Paged, make_cursor, read_cursor
+from functions.api.views import RunView, run_view
+from shared import wiring
+from shared.domain.record import Instant
+from shared.domain.run import FINAL, Attempt, LogLine, Run, RunError, RunStatus, Step
+from shared.errors import Invalid, SparkError
+from shared.services import submission, sweeping, waiting
+from shared.services.ordering import Orders
+from shared.services.sweeping import Swept
+from shared.store.runs import RunFilter
+
+router = APIRouter(prefix="/runs", tags=["runs"], responses=responses(401, 422, 503))
+
+MAX_BATCH = 100
+MAX_SWEEP = 500
+
+ENDED: dict[int | str, dict[str, Any]] = {200: {"model": RunView, "description": "It ended while the answer was held."}}
+
+
+class RunOrder(RunFields):
+    """A run of a workflow."""
+
+    workflow_id: RecordId
+
+
+class Batch(BaseModel):
+    """Up to 100 runs, of one workflow or of several."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    runs: list[RunOrder] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class BatchItem(BaseModel):
+    """What became of one order: a run or an error."""
+
+    run: Run | None = None
+    error: Refusal | None = None
+
+
+class BatchAnswer(BaseModel):
+    """In the order in which the runs were sent."""
+
+    items: list[BatchItem]
+    accepted: int
+    refused: int
+
+
+class Sweep(BaseModel):
+    """Which runs are meant, and how many of them to look at in one call."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workflow_id: RecordId | None = None
+    status: RunStatus | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+    limit: int = Field(100, ge=1, le=MAX_SWEEP, strict=True)
+    cursor: str | None = Field(None, max_length=500)
+
+    def filter(self, status: RunStatus | None, before: datetime | None = None) -> RunFilter:
+        """What to look at; with `before` only what was made earlier than that."""
+        until = self.until
+        if before is not None:
+            last = before - timedelta(milliseconds=1)
+            until = min(until, last) if until else last
+        return RunFilter(workflow_id=self.workflow_id, status=status, since=self.since, until=until)
+
+    def after(self, project: str, verb: str) -> str | None:
+        """Raises BadCursor when the cursor was made for other filters, or another verb."""
+        return read_cursor(self.cursor, self._list(project, verb)) if self.cursor else None
+
+    def answer(self, project: str, verb: str, done: Swept) -> "SweepAnswer":
+        cursor = make_cursor(done.next, self._list(project, verb)) if done.next else None
+        return SweepAnswer(matched=done.matched, changed=done.changed, next_cursor=cursor)
+
+    def _list(self, project: str, verb: str) -> str:
+        return "\0".join([project, verb, self.model_dump_json(exclude={"limit", "cursor"})])
+
+
+class SweepAnswer(BaseModel):
+    """`matched` runs could be changed and `changed` were; there is more to look at while there is a `next_cursor`."""
+
+    matched: int
+    changed: int
+    next_cursor: str | None
+
+
+class AttemptSteps(BaseModel):
+    """One attempt and the components that LangFlow told of."""
+
+    attempt: int
+    started_at: Instant
+    ended_at: Instant | None
+    worker: str | None
+    error: RunError | None
+    steps: tuple[Step, ...]
+
+
+class AttemptLog(BaseModel):
+    """What happened in one attempt."""
+
+    attempt: int
+    lines: tuple[LogLine, ...]
+
+
+class RunSteps(BaseModel):
+    """The attempts of a run, first to last."""
+
+    items: list[AttemptSteps]
+
+
+class RunLogs(BaseModel):
+    """The log of a run, attempt by attempt."""
+
+    items: list[AttemptLog]
+
+
+class RunQueryParameters:
+    """The filters of a list of runs. `since` and `until` mean when the run was created; both ends are included."""
+
+    def __init__(
+        self,
+        status: Annotated[RunStatus | None, Query()] = None,
+        since: Annotated[Moment | None, Query()] = None,
+        until: Annotated[Moment | None, Query()] = None,
+    ) -> None:
+        self._status, self._since, self._until = status, since, until
+
+    def of(self, workflow_id: str | None) -> RunFilter:
+        return RunFilter(workflow_id=workflow_id, status=self._status, since=self._since, until=self._until)
+
+
+RunQuery = Annotated[RunQueryParameters, Depends(RunQueryParameters)]
+OfWorkflow = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+@router.post("", status_code=202, responses={**ENDED, **responses(404, 409)})
+def create_run(body: RunOrder, caller: Caller, once: OnlyOnce, response: Response, wait: Wait = 0) -> RunView:
+    """Run a workflow. 202 while it is under way; 200 when it ended within `wait` seconds."""
+    return start(body.workflow_id, body, wait, caller, once, response)
+
+
+@router.post("/batch", status_code=202, responses={200: {"model": BatchAnswer, "description": "None was accepted."}})
+def create_runs(body: Batch, caller: Caller, once: OnlyOnce, response: Response) -> BatchAnswer:
+    """Run up to 100 inputs. Each is accepted or refused on its own."""
+    ordering, wanted = orders(caller), [(order.workflow_id, order.order()) for order in body.runs]
+
+    def ids(work: Work) -> list[str]:
+        return [work.id("run", number) for number in range(len(wanted))]
+
+    results = once.do(
+        caller,
+        body,
+        lambda work: ordering.made_before(wanted, ids(work)),
+        lambda work: ordering.run_many(wanted, ids(work)),
+    )
+    items = [BatchItem(error=refusal(one)) if isinstance(one, SparkError) else BatchItem(run=one) for one in results]
+    accepted = sum(item.run is not None for item in items)
+    response.status_code = 202 if accepted else 200
+    return BatchAnswer(items=items, accepted=accepted, refused=len(items) - accepted)
+
+
+@router.get("", responses=responses(400))
+def list_runs(caller: Caller, paged: Paged, wanted: RunQuery, workflow_id: OfWorkflow = None) -> Page[Run]:
+    """Runs, newest first. A filter by status may give a short page that goes on. Outputs are not in lists."""
+    project = caller.project_id
+    found = wiring.runs().list(project, wanted.of(workflow_id), limit=paged.limit, after=paged.after(project))
+    return paged.slice(project, found)
+
+
+@router.post("/cancel", responses=responses(400))
+def cancel_runs(body: Sweep, caller: Caller) -> SweepAnswer:
+    """Cancel all unfinished runs that a filter finds, up to 500 per call."""
+    project = caller.project_id
+    if body.status in FINAL:
+        raise Invalid("Only pending and running runs can be cancelled.", "/status")
+    done = sweeping.cancel_all(
+        project,
+        body.filter(body.status),
+        body.limit,
+        body.after(project, "cancel"),
+        wiring.now(),
+        runs=wiring.runs(),
+        queue=wiring.queue(),
+    )
+    return body.answer(project, "cancel", done)
+
+
+@router.post("/retry", responses=responses(400))
+def retry_runs(body: Sweep, caller: Caller, once: OnlyOnce) -> SweepAnswer:
+    """Run again all that a filter finds, up to 500 per call; the failed ones, unless it names another status."""
+    project, ordering = caller.project_id, orders(caller)
+    status = body.status or RunStatus.failed
+    if status not in FINAL:
+        raise Invalid("Only finished runs can be run again.", "/status")
+    after = body.after(project, "retry")
+
+    def retry(work: Work) -> Swept:
+        """Done again it makes nothing new: the ids are the same, and what it made is not looked at."""
+        meant = body.filter(status, before=work.at)
+        return sweeping.retry_all(project, meant, body.limit, after, lambda run: work.id("run", run.id), ordering)
+
+    return body.answer(project, "retry", once.do(caller, body, retry, retry))
+
+
+@router.get("/{run_id}", responses=responses(404))
+def get_run(run_id: Id, caller: Caller, wait: Wait = 0) -> RunView:
+    """One run with its input and output, perhaps after waiting for its end."""
+    runs = wiring.runs()
+    return run_view(_wait(runs.get(caller.project_id, run_id), wait), runs, wiring.payloads())
+
+
+@router.post("/{run_id}/cancel", responses=responses(404, 409))
+def cancel_run(run_id: Id, caller: Caller) -> RunView:
+    """Cancel a run: at once while it waits, within seconds while it runs."""
+    runs = wiring.runs()
+    run = submission.cancel(caller.project_id, run_id, wiring.now(), runs=runs, queue=wiring.queue())
+    return run_view(run, runs, wiring.payloads())
+
+
+@router.post("/{run_id}/retry", status_code=202, responses=responses(404, 409))
+def retry_run(run_id: Id, caller: Caller, once: OnlyOnce, response: Response) -> RunView:
+    """Run a finished run again, with its input. That is a new run, which names the old one in `retry_of`."""
+    project, ordering = caller.project_id, orders(caller)
+    old = ordering.runs.get(project, run_id)
+    run = once.do(
+        caller,
+        None,
+        lambda work: existing(ordering.runs.get, project, work.id("run")),
+        lambda work: ordering.again(old, work.id("run")),
+    )
+    return started(run, ordering, response)
+
+
+@router.get("/{run_id}/steps", responses=responses(404))
+def list_run_steps(run_id: Id, caller: Caller) -> RunSteps:
+    """What the components of the flow did, attempt by attempt."""
+    attempts = _attempts(caller.project_id, run_id)
+    names = set(AttemptSteps.model_fields)
+    return RunSteps(items=[AttemptSteps(attempt=page.number, **page.model_dump(include=names)) for page in attempts])
+
+
+@router.get("/{run_id}/logs", responses=responses(404))
+def list_run_logs(run_id: Id, caller: Caller) -> RunLogs:
+    """What happened, line by line, attempt by attempt."""
+    attempts = _attempts(caller.project_id, run_id)
+    return RunLogs(items=[AttemptLog(attempt=page.number, lines=page.logs) for page in attempts])
+
+
+def start(
+    workflow_id: str, fields: RunFields, wait: int, caller: auth.Caller, once: Once, response: Response
+) -> RunView:
+    """A new run, perhaps waited for."""
+    project, ordering = caller.project_id, orders(caller)
+    run = once.do(
+        caller,
+        fields,
+        lambda work: existing(ordering.runs.get, project, work.id("run")),
+        lambda work: ordering.run(workflow_id, fields.order(), work.id("run")),
+    )
+    return started(_wait(run, wait), ordering, response)
+
+
+def started(run: Run, ordering: Orders, response: Response) -> RunView:
+    """202 and where to look again, or 200 if it is over already."""
+    response.status_code = 200 if run.is_final else 202
+    response.headers["Location"] = f"{BASE}/runs/{run.id}"
+    return run_view(run, ordering.runs, ordering.bucket)
+
+
+def _attempts(project: str, run_id: str) -> list[Attempt]:
+    runs = wiring.runs()
+    runs.get(project, run_id)  # a run without pages is not a run that does not exist
+    return runs.pages(project, run_id)
+
+
+def _wait(run: Run, seconds: int) -> Run:
+    until = wiring.now() + timedelta(seconds=seconds)
+    return waiting.wait_for_end(run, until, runs=wiring.runs(), now=wiring.now, sleep=dependencies.sleep)

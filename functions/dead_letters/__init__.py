@@ -1,0 +1,1 @@
+"""Deals with messages that no executor survived."""

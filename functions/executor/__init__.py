@@ -1,0 +1,1 @@
+"""Executes runs: SQS batches in, LangFlow calls out."""

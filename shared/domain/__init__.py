@@ -1,0 +1,1 @@
+"""What the product means: models and pure rules. No clock, no environment, no AWS, no HTTP."""

@@ -1,0 +1,51 @@
+"""Logger and metrics of a function, and its tracer behind a switch. Made once, at import; Powertools reads its own
+environment (`POWERTOOLS_SERVICE_NAME`, `POWERTOOLS_LOG_LEVEL`, `POWERTOOLS_METRICS_NAMESPACE`)."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from shared.domain.run import Run
+from shared.settings import settings
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+logger = Logger(utc=True)
+metrics = Metrics()
+
+
+def count(name: str, number: int = 1) -> None:
+    """Add `number` to the metric `name`. No dimension but the service: ids as dimensions would each cost a metric."""
+    if number:
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=number)
+
+
+def counted(handler: Handler) -> Handler:
+    """`handler`, and what it counted is reported in the end. Powertools' own decorator warns where that is nothing."""
+
+    @functools.wraps(handler)
+    def reporting(event: Any, context: Any) -> Any:
+        try:
+            return handler(event, context)
+        finally:
+            if metrics.metric_set:
+                metrics.flush_metrics()
+
+    return cast(Handler, reporting)
+
+
+def about(run: Run) -> dict[str, str]:
+    """What every log line about a run carries."""
+    return {"run_id": run.id, "project_id": run.project_id, "correlation_id": run.correlation_id}
+
+
+def traced(handler: Handler) -> Handler:
+    """`handler` under X-Ray when `SPARK_TRACING` is on; untouched, and without the SDK's import, when it is off."""
+    if not settings().tracing:
+        return handler
+    from aws_lambda_powertools import Tracer
+
+    return Tracer().capture_lambda_handler(handler)  # type: ignore[return-value]

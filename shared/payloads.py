@@ -1,0 +1,50 @@
+"""Large texts: inputs, outputs and flow definitions above 4 KB live in S3, named so that lifecycle rules apply."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from shared.domain.project import Retention
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MAX_INLINE_BYTES = 4096
+LINK_SECONDS = 900
+
+
+class Payloads:
+    """The payload bucket."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def put_json(self, key: str, value: Any) -> int:
+        """Store `value` as JSON; answers its size in bytes."""
+        body = json.dumps(value, ensure_ascii=False).encode()
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType="application/json")
+        return len(body)
+
+    def get_json(self, key: str) -> Any:
+        return json.loads(self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+
+    def link(self, key: str) -> str:
+        """A URL that anybody may fetch the payload from for 15 minutes."""
+        return self._client.generate_presigned_url(
+            "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=LINK_SECONDS
+        )
+
+
+def run_key(retention: Retention, project: str, run_id: str, name: str) -> str:
+    """Where a payload of a run lives; gone with the run."""
+    prefix = f"expire-{retention}" if retention else "keep"
+    return f"{prefix}/{project}/runs/{run_id}/{name}.json"
+
+
+def definition_key(project: str, digest: str) -> str:
+    """Where a flow definition lives. Named by its content, so an unchanged flow is stored once."""
+    return f"keep/{project}/definitions/{digest}.json"
+
+
+def is_large(text: str) -> bool:
+    return len(text) > MAX_INLINE_BYTES or len(text.encode()) > MAX_INLINE_BYTES

@@ -1,0 +1,60 @@
+"""Keys of sources, encrypted by KMS, and the deployment's own first key, kept by Secrets Manager."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from shared.domain.api_key import PresentedKey
+
+if TYPE_CHECKING:
+    from mypy_boto3_kms import KMSClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+CACHED_FOR = timedelta(minutes=5)
+MAX_CACHED = 256
+MAX_PLAINTEXT_BYTES = 4096  # KMS Encrypt
+
+
+class Cipher:
+    """Encrypts the keys of sources. The project is part of the encryption context: no other project can decrypt."""
+
+    def __init__(self, client: "KMSClient", key_id: str, now: Callable[[], datetime]) -> None:
+        self._client = client
+        self._key_id = key_id
+        self._now = now
+        self._cache: dict[tuple[str, str], tuple[datetime, str]] = {}
+
+    def encrypt(self, project: str, text: str) -> str:
+        """`text` (at most 4 KB) encrypted for `project`, as base64."""
+        answer = self._client.encrypt(
+            KeyId=self._key_id, Plaintext=text.encode(), EncryptionContext={"project": project}
+        )
+        return base64.b64encode(answer["CiphertextBlob"]).decode()
+
+    def decrypt(self, project: str, text: str) -> str:
+        """What was encrypted for `project`; kept in memory for five minutes."""
+        cached = self._cache.get((project, text))
+        if cached is not None and cached[0] > self._now():
+            return cached[1]
+        answer = self._client.decrypt(
+            KeyId=self._key_id, CiphertextBlob=base64.b64decode(text), EncryptionContext={"project": project}
+        )
+        plain = answer["Plaintext"].decode()
+        if len(self._cache) >= MAX_CACHED:
+            self._cache.clear()
+        self._cache[project, text] = (self._now() + CACHED_FOR, plain)
+        return plain
+
+
+class DeploymentSecret:
+    """The key that every deployment is born with: `{"key_id": …, "secret": …}` in Secrets Manager."""
+
+    def __init__(self, client: "SecretsManagerClient", secret_id: str) -> None:
+        self._client = client
+        self._secret_id = secret_id
+
+    def key(self) -> PresentedKey:
+        value = json.loads(self._client.get_secret_value(SecretId=self._secret_id)["SecretString"])
+        return PresentedKey(id=value["key_id"], secret=value["secret"])

@@ -1,0 +1,1 @@
+"""What the product does: a verb per function, each naming in its signature what it touches."""

@@ -1,0 +1,192 @@
+"""Connecting sources: adding and changing them only when they answer, looking after them, letting go of them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from shared.domain.source import Source, SourceCheck
+from shared.domain.workflow import Workflow
+from shared.errors import Conflict, InUse, NotVerified, Unavailable
+from shared.secrets import Cipher
+from shared.store.sources import SourceStore
+from shared.store.workflows import WorkflowStore
+
+if TYPE_CHECKING:  # an HTTP client, which the API needs for few requests
+    from shared.langflow import LangFlow, RemoteFlowPage
+
+ROUNDS = 5  # how often a change is tried again after somebody else was faster
+PAGE = 100
+MAX_NAMED = 20  # workflows that a refused delete names
+
+Connect = Callable[[Source], "LangFlow"]
+Guard = Callable[[Source], None]
+"""Raises when the record is not the one that the caller wants to change."""
+
+
+@dataclass(frozen=True)
+class SourceChange:
+    """`fields` get new values; `api_key` too, if `sets_key`, where None takes it away."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    sets_key: bool = False
+    api_key: str | None = field(default=None, repr=False)
+
+    @property
+    def moves(self) -> bool:
+        """Is what was found out about the source no longer true?"""
+        return self.sets_key or "url" in self.fields
+
+
+def add(
+    source: Source, api_key: str | None, *, verify: bool, cipher: Cipher, connect: Connect, sources: SourceStore
+) -> Source:
+    """Store `source`, a new one, with its key encrypted.
+
+    Raises:
+        NotVerified: it does not answer or refuses the key, and `verify` is on.
+        Conflict: its id is taken.
+    """
+    if api_key is not None:
+        source = source.model_copy(update={"encrypted_key": cipher.encrypt(source.project_id, api_key)})
+    if verify:
+        source = verified(source, source.created_at, connect)
+    return sources.save(None, source)
+
+
+def change(
+    project: str,
+    id: str,
+    wanted: SourceChange,
+    now: datetime,
+    guard: Guard,
+    *,
+    verify: bool,
+    cipher: Cipher,
+    connect: Connect,
+    sources: SourceStore,
+) -> Source:
+    """The source after `wanted`. A new URL or key is looked at first; with `verify` off the old findings are dropped.
+
+    Raises:
+        NotFound, NotVerified; whatever `guard` raises.
+    """
+    encrypted = cipher.encrypt(project, wanted.api_key) if wanted.api_key is not None else None
+    update = {**wanted.fields, "updated_at": now, **({"encrypted_key": encrypted} if wanted.sets_key else {})}
+    for _ in range(ROUNDS):
+        current = sources.get(project, id)
+        guard(current)
+        after = current.model_copy(update=update)
+        if wanted.moves:
+            forgotten = after.model_copy(update={"check": None, "checked_at": None})
+            after = verified(forgotten, now, connect) if verify else forgotten
+        try:
+            return sources.save(current, after)
+        except Conflict:
+            continue  # somebody was faster: look at what it is now
+    raise Unavailable("The source keeps changing. Try again.")
+
+
+def check(project: str, id: str, now: datetime, *, connect: Connect, sources: SourceStore) -> Source:
+    """The source with what a look at it found, good or bad."""
+    for _ in range(ROUNDS):
+        current = sources.get(project, id)
+        try:
+            return sources.save(current, current.model_copy(update=_findings(connect(current).check(), now)))
+        except Conflict:
+            continue
+    raise Unavailable("The source keeps changing. Try again.")
+
+
+def flows(
+    project: str, id: str, page: int, size: int, now: datetime, *, connect: Connect, sources: SourceStore
+) -> "RemoteFlowPage":
+    """Page `page` (from 1) of the flows that the source offers.
+
+    Raises:
+        NotFound: no such source.
+        FlowFailure: it could not be asked.
+    """
+    return connect(known(sources.get(project, id), now, connect=connect, sources=sources)).list_flows(page, size)
+
+
+def known(source: Source, now: datetime, *, connect: Connect, sources: SourceStore) -> Source:
+    """`source`, looked at if nobody ever did: what can be asked of it depends on what it is."""
+    if source.dialect is not None:
+        return source
+    return check(source.project_id, source.id, now, connect=connect, sources=sources)
+
+
+def delete(
+    project: str, id: str, now: datetime, guard: Guard, *, cascade: bool, sources: SourceStore, workflows: WorkflowStore
+) -> None:
+    """Remove a source. With `cascade` its workflows are disabled first; doing it again after a crash goes on.
+
+    Raises:
+        NotFound; whatever `guard` raises.
+        InUse: workflows of it would lose it, and `cascade` is off.
+    """
+    for _ in range(ROUNDS):
+        current = sources.get(project, id)
+        guard(current)
+        _release(current, now, cascade, workflows)
+        try:
+            return sources.delete(current)
+        except Conflict:
+            continue
+    raise Unavailable("The source keeps changing. Try again.")
+
+
+def users(source: Source, workflows: WorkflowStore) -> Iterator[Workflow]:
+    """The workflows of `source`. No index leads there, so all of the project's are looked at."""
+    after: str | None = None
+    while True:
+        page = workflows.list(source.project_id, limit=PAGE, after=after)
+        yield from (workflow for workflow in page.items if workflow.source_id == source.id)
+        if page.next is None:
+            return
+        after = page.next
+
+
+def verified(source: Source, now: datetime, connect: Connect) -> Source:
+    """`source` with what a look at it found.
+
+    Raises:
+        NotVerified: it does not answer, is no LangFlow, or refuses the key.
+    """
+    found = connect(source).check()
+    if not found.reachable or found.dialect is None:
+        reason = found.message or "It does not answer as LangFlow does."
+        raise NotVerified(f"{source.url} cannot be used: {reason} Add ?verify=false to store it all the same.", "/url")
+    if found.key_valid is False:
+        reason = "refuses the key" if source.encrypted_key else "asks for a key"
+        raise NotVerified(f"{source.url} {reason}. Add ?verify=false to store it all the same.", "/api_key")
+    return source.model_copy(update=_findings(found, now))
+
+
+def _findings(found: SourceCheck, now: datetime) -> dict[str, Any]:
+    return {"check": found, "checked_at": now}
+
+
+def _release(source: Source, now: datetime, cascade: bool, workflows: WorkflowStore) -> None:
+    using = users(source, workflows)
+    if cascade:
+        for workflow in using:
+            _disable(workflow, now, workflows)
+        return
+    ids = [workflow.id for workflow, _ in zip(using, range(MAX_NAMED), strict=False)]
+    if ids:
+        raise InUse(f"Source {source.id} is used by workflows. ?cascade=true disables them.", ids)
+
+
+def _disable(workflow: Workflow, now: datetime, workflows: WorkflowStore) -> None:
+    for _ in range(ROUNDS):
+        if not workflow.enabled:
+            return
+        try:
+            workflows.save(workflow, workflow.model_copy(update={"enabled": False, "updated_at": now}))
+        except Conflict:
+            workflow = workflows.get(workflow.project_id, workflow.id)
+            continue
+        return
+    raise Unavailable("A workflow of the source keeps changing. Try again.")

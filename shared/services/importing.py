@@ -1,0 +1,250 @@
+"""Importing: a flow of a source becomes a workflow, is refreshed from there, and can be deleted again."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.domain import flow as flow_rules
+from shared.domain.flow import Component, FlowMetadata
+from shared.domain.run import Run, RunStatus
+from shared.domain.source import Source
+from shared.domain.workflow import (
+    MAX_COMPONENTS,
+    FlowFacts,
+    VersionReason,
+    Workflow,
+    WorkflowSettings,
+    require_time,
+    revise,
+)
+from shared.errors import AlreadyImported, Conflict, FlowFailure, InUse, Invalid, NotFound, Unavailable
+from shared.payloads import Payloads, definition_key
+from shared.services import versioning
+from shared.services.connecting import Connect, known, users
+from shared.services.versioning import Author, Decision, Guard
+from shared.store.runs import RunFilter, RunStore
+from shared.store.sources import SourceStore
+from shared.store.workflows import WorkflowStore
+
+ROUNDS = 5  # how often a delete is tried again after somebody else was faster
+MAX_NAMED = 20  # unfinished runs that a refused delete names
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A flow to import. What is None follows from the flow."""
+
+    source_id: str
+    flow_id: str
+    name: str | None = None
+    input_component: str | None = None
+    output_component: str | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A flow as its source has it now, without its secrets."""
+
+    definition: dict[str, Any]
+    metadata: FlowMetadata
+    facts: FlowFacts
+
+
+def create(
+    author: Author,
+    id: str,
+    source_id: str,
+    flow_id: str,
+    settings: WorkflowSettings,
+    *,
+    sources: SourceStore,
+    workflows: WorkflowStore,
+) -> Workflow:
+    """A workflow for a flow that nobody looks at: for sources that are not up yet.
+
+    Raises:
+        Invalid: no such source, or a timeout that it cannot keep.
+    """
+    source = _source(author.project, source_id, sources)
+    require_time(source, settings.timeout_seconds, "/settings/timeout_seconds")
+    workflow = _new(author, id, source, flow_id, settings)
+    return versioning.begin(workflow, VersionReason.created, author.by, workflows)
+
+
+def import_flow(
+    author: Author,
+    id: str,
+    wish: Wish,
+    *,
+    connect: Connect,
+    sources: SourceStore,
+    workflows: WorkflowStore,
+    bucket: Payloads,
+) -> Workflow:
+    """A workflow for a flow as its source has it now.
+
+    Raises:
+        Invalid: no such source, flow or component.
+        AlreadyImported: there is a workflow of this flow, and `again` is off.
+        FlowFailure: the source could not be asked.
+    """
+    source = _source(author.project, wish.source_id, sources)
+    if not wish.again:
+        _require_new(source, wish.flow_id, workflows)
+    source = known(source, author.now, connect=connect, sources=sources)
+    fetched = _fetch(source, wish.flow_id, connect)
+    workflow = _new(author, id, source, wish.flow_id, _settings(wish, fetched))
+    imported = workflow.model_copy(update={"facts": fetched.facts, "synced_at": author.now})
+    _keep(author.project, fetched, bucket)
+    return versioning.begin(imported, VersionReason.imported, author.by, workflows)
+
+
+def sync(
+    author: Author, id: str, *, connect: Connect, sources: SourceStore, workflows: WorkflowStore, bucket: Payloads
+) -> Workflow:
+    """The workflow with the flow as its source has it now; a new version if the flow changed.
+
+    Raises:
+        NotFound: no such workflow.
+        Conflict: its source is gone.
+        FlowFailure: the source could not be asked, or has no such flow any more.
+    """
+    workflow = workflows.get(author.project, id)
+    try:
+        source = sources.get(author.project, workflow.source_id)
+    except NotFound as error:
+        raise Conflict(f"Source {workflow.source_id} of workflow {id} is gone.") from error
+    source = known(source, author.now, connect=connect, sources=sources)
+    return refresh(author, workflow, source, connect=connect, workflows=workflows, bucket=bucket)
+
+
+def refresh(
+    author: Author, workflow: Workflow, source: Source, *, connect: Connect, workflows: WorkflowStore, bucket: Payloads
+) -> Workflow:
+    """`sync` of a workflow whose source was read before."""
+    fetched = _read(connect(source).get_flow(workflow.flow_id))
+    if fetched.facts.definition_hash != workflow.facts.definition_hash:
+        _keep(author.project, fetched, bucket)
+
+    def decide(current: Workflow) -> Decision:
+        seen = {"synced_at": author.now}
+        if fetched.facts == current.facts:
+            return current.model_copy(update=seen), None
+        after = revise(current, author.now, facts=fetched.facts).model_copy(update=seen)
+        return after, versioning.version(after, VersionReason.synced, author.by)
+
+    return versioning.change(author.project, workflow.id, decide, workflows)
+
+
+def delete(project: str, id: str, guard: Guard, *, workflows: WorkflowStore, runs: RunStore) -> None:
+    """Remove a workflow. Its finished runs stay, as history.
+
+    Raises:
+        NotFound; whatever `guard` raises.
+        InUse: it has unfinished runs.
+    """
+    for _ in range(ROUNDS):
+        current = workflows.get(project, id)
+        guard(current)
+        if unfinished := [run.id for run in _unfinished(current, runs)]:
+            raise InUse(f"Workflow {id} has unfinished runs. Wait for them or cancel them.", unfinished)
+        try:
+            return workflows.delete(current)
+        except Conflict:
+            continue
+    raise Unavailable("The workflow keeps changing. Try again.")
+
+
+def _new(author: Author, id: str, source: Source, flow_id: str, settings: WorkflowSettings) -> Workflow:
+    return Workflow(
+        id=id,
+        project_id=author.project,
+        source_id=source.id,
+        flow_id=flow_id,
+        settings=settings,
+        created_at=author.now,
+        updated_at=author.now,
+    )
+
+
+def _source(project: str, id: str, sources: SourceStore) -> Source:
+    try:
+        return sources.get(project, id)
+    except NotFound as error:
+        raise Invalid(str(error), "/source_id") from error
+
+
+def _require_new(source: Source, flow_id: str, workflows: WorkflowStore) -> None:
+    for workflow in users(source, workflows):
+        if workflow.flow_id == flow_id:
+            raise AlreadyImported(
+                f"Flow {flow_id} is workflow {workflow.id} already: sync that one, or add ?again=true.", workflow.id
+            )
+
+
+def _fetch(source: Source, flow_id: str, connect: Connect) -> Fetched:
+    try:
+        fetched = _read(connect(source).get_flow(flow_id))
+    except FlowFailure as error:
+        if error.code == "flow_not_found":
+            raise Invalid(f"Source {source.id} has no flow {flow_id!r}.", "/flow_id") from error
+        raise
+    if fetched.metadata.is_component:
+        raise Invalid(f"{flow_id!r} is a component, not a flow.", "/flow_id")
+    return fetched
+
+
+def _read(definition: dict[str, Any]) -> Fetched:
+    metadata = flow_rules.metadata(definition)
+    facts = FlowFacts(
+        flow_name=metadata.name,
+        icon=metadata.icon,
+        icon_bg_color=metadata.icon_bg_color,
+        folder_id=metadata.folder_id,
+        definition_hash=flow_rules.digest(definition),
+        inputs=tuple(flow_rules.inputs(definition)[:MAX_COMPONENTS]),
+        outputs=tuple(flow_rules.outputs(definition)[:MAX_COMPONENTS]),
+    )
+    return Fetched(flow_rules.scrub(definition), metadata, facts)
+
+
+def _keep(project: str, fetched: Fetched, bucket: Payloads) -> None:
+    """Store the definition under its hash. `lfx serve` shows none: then there is nothing to keep."""
+    if fetched.facts.definition_hash is not None:
+        bucket.put_json(definition_key(project, fetched.facts.definition_hash), fetched.definition)
+
+
+def _settings(wish: Wish, fetched: Fetched) -> WorkflowSettings:
+    facts, metadata = fetched.facts, fetched.metadata
+    return WorkflowSettings(
+        name=wish.name or metadata.name or wish.flow_id,
+        description=metadata.description,
+        tags=metadata.tags,
+        input_component=_chosen(wish.input_component, facts.inputs, "input") or _input(facts.inputs),
+        output_component=_chosen(wish.output_component, facts.outputs, "output") or _output(facts.outputs),
+    )
+
+
+def _chosen(wanted: str | None, found: Sequence[Component], role: str) -> str | None:
+    ids = [component.id for component in found]
+    if wanted is not None and ids and wanted not in ids:
+        raise Invalid(f"The flow has no {role} {wanted!r}, but {', '.join(ids)}.", f"/{role}_component")
+    return wanted
+
+
+def _input(found: Sequence[Component]) -> str | None:
+    """LangFlow gives the input to the chat input by itself; where there is none, the only other one is meant."""
+    return found[0].id if len(found) == 1 and found[0].type != "ChatInput" else None
+
+
+def _output(found: Sequence[Component]) -> str | None:
+    """Of several outputs the chat's counts."""
+    chats = [component.id for component in found if component.type == "ChatOutput"]
+    return chats[0] if len(found) > 1 and len(chats) == 1 else None
+
+
+def _unfinished(workflow: Workflow, runs: RunStore) -> Iterator[Run]:
+    for status in (RunStatus.pending, RunStatus.running):
+        unfinished = RunFilter(workflow_id=workflow.id, status=status)
+        yield from runs.list(workflow.project_id, unfinished, limit=MAX_NAMED).items

@@ -1,0 +1,169 @@
+"""Submitting runs: check, store, announce. A stored run will run, whatever becomes of its message."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from shared import payloads
+from shared.domain import message
+from shared.domain import run as run_rules
+from shared.domain.project import Project, Retention
+from shared.domain.record import id_time
+from shared.domain.retry import RetryPolicy
+from shared.domain.run import Origin, Run
+from shared.domain.workflow import Workflow
+from shared.errors import Conflict, Unavailable
+from shared.observability import logger
+from shared.payloads import Payloads
+from shared.queue import RunQueue
+from shared.store.runs import RunStore
+
+CANCEL_ROUNDS = 5  # how often a cancel meets a run that has just moved on
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a caller wants run."""
+
+    input: str
+    session_id: str | None = None
+    tweaks: dict[str, Any] | None = None
+    timeout_seconds: int | None = None
+    retry: RetryPolicy | None = None
+
+
+@dataclass(frozen=True)
+class Submission:
+    """On whose behalf, when and why runs are made."""
+
+    project: Project
+    created_by: str
+    correlation_id: str
+    now: datetime
+    wake_after: timedelta
+    origin: Origin = Origin.api
+    retry_of: str | None = None
+
+
+def submit(
+    submission: Submission,
+    workflow: Workflow,
+    orders: Sequence[Order],
+    ids: Sequence[str],
+    *,
+    runs: RunStore,
+    queue: RunQueue,
+    bucket: Payloads,
+) -> list[Run]:
+    """Store and announce one run of `workflow` for each order, under the given ids.
+
+    Doing it again with the same ids makes nothing new and announces what still waits. A crash, or a queue that does
+    not answer, after the runs are stored loses nothing: they are on Wake.
+    """
+    made = [_make(submission, workflow, order, id, bucket) for order, id in zip(orders, ids, strict=True)]
+    held = runs.add(made)
+    taken = [(run.project_id, run.id) for run, new in zip(made, held, strict=True) if not new]
+    known = runs.get_many(taken, consistent=True)
+    stored = [known.get((run.project_id, run.id)) or run_rules.saved(run) for run in made]
+    announce([run for run in stored if run.status is run_rules.RunStatus.pending], queue, submission.now)
+    return stored
+
+
+def resubmit(
+    submission: Submission,
+    workflow: Workflow,
+    old: Run,
+    id: str,
+    *,
+    runs: RunStore,
+    queue: RunQueue,
+    bucket: Payloads,
+) -> Run:
+    """A new run with the input of `old`, which must be over.
+
+    Raises:
+        Conflict: `old` is still under way.
+    """
+    if not old.is_final:
+        raise Conflict(f"The run is {old.status}; only a finished run can be run again.")
+    order = Order(
+        input=input_of(old, bucket),
+        session_id=old.session_id,
+        tweaks=old.tweaks,
+        timeout_seconds=old.timeout_seconds,
+        retry=old.retry,
+    )
+    return submit(submission, workflow, [order], [id], runs=runs, queue=queue, bucket=bucket)[0]
+
+
+def cancel(project: str, run_id: str, now: datetime, *, runs: RunStore, queue: RunQueue) -> Run:
+    """The run as it is after a cancel: over at once if it waits, marked for its executor if it runs.
+
+    Raises:
+        NotFound: this project has no such run.
+        Conflict: the run is over.
+    """
+    for _ in range(CANCEL_ROUNDS):
+        run = runs.get(project, run_id)
+        try:
+            after = runs.save(run, run_rules.request_cancel(run, now))
+        except Conflict:
+            if run.is_final:
+                raise
+            continue  # it moved on while we decided: look again
+        if after.awaits_job:
+            announce([after], queue, now)
+        return after
+    raise Unavailable("The run keeps changing. Try again.")
+
+
+def announce(waiting: Sequence[Run], queue: RunQueue, now: datetime) -> None:
+    """Send the message of each run. A queue that refuses is logged, not raised: Wake sends them again."""
+    try:
+        queue.send([message.announce(run, run_rules.wait(run, now)) for run in waiting])
+    except Unavailable:
+        logger.warning("runs.not_announced", extra={"runs": [run.id for run in waiting]}, exc_info=True)
+
+
+def input_of(run: Run, bucket: Payloads) -> str:
+    """The input of `run`, wherever it is kept."""
+    if run.input_key is None:
+        return run.input or ""
+    text = bucket.get_json(run.input_key)
+    assert isinstance(text, str)  # written by `_make`
+    return text
+
+
+def _make(submission: Submission, workflow: Workflow, order: Order, id: str, bucket: Payloads) -> Run:
+    project = submission.project
+    key = _keep_input(project.retention_days, project.project_id, id, order.input, bucket)
+    return Run(
+        id=id,
+        project_id=project.project_id,
+        workflow_id=workflow.id,
+        workflow_version=workflow.version,
+        definition_hash=workflow.facts.definition_hash,
+        origin=submission.origin,
+        created_by=submission.created_by,
+        created_at=id_time(id),
+        correlation_id=submission.correlation_id,
+        input=order.input if key is None else None,
+        input_key=key,
+        session_id=order.session_id,
+        tweaks=order.tweaks,
+        timeout_seconds=order.timeout_seconds or workflow.settings.timeout_seconds,
+        retry=order.retry,
+        retry_of=submission.retry_of,
+        retention_days=project.retention_days,
+        wake_at=submission.now + submission.wake_after,
+    )
+
+
+def _keep_input(retention: Retention, project: str, id: str, text: str, bucket: Payloads) -> str | None:
+    """The key under which a large input was stored; None for a small one."""
+    if not payloads.is_large(text):
+        return None
+    key = payloads.run_key(retention, project, id, "input")
+    bucket.put_json(key, text)
+    return key

@@ -1,0 +1,103 @@
+"""Records to items and back: one way for all of them.
+
+Top-level fields become attributes under their own or their index's name; nested ones become JSON text, since nobody
+asks the table about their inside. Absent is how None, and a default of zero or false, is stored: a run of half a
+kilobyte of input must fit the kilobyte that one write unit pays for.
+"""
+
+import json
+import zlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from shared.domain.record import Record
+from shared.errors import SchemaTooNew
+from shared.store.keys import Key
+from shared.store.table import Item, Value, key_of
+
+SCHEMA = 1  # raise it when an item's meaning changes, and teach `decode` the way up from the older one
+BOOKKEEPING = frozenset({"pk", "sk", "schema", "revision"})
+
+
+R = TypeVar("R", bound=Record)
+
+
+class Codec(Generic[R]):
+    """How one kind of record is stored.
+
+    Args:
+        model: the record's class.
+        names: attribute name of a field, where it is not the field's own.
+        json: fields kept as JSON text.
+        packed: fields kept as compressed JSON: long, repetitive, never looked into.
+        epoch: instants kept as seconds since 1970, as DynamoDB's TTL wants them.
+    """
+
+    def __init__(
+        self,
+        model: type[R],
+        *,
+        names: Mapping[str, str] | None = None,
+        json: frozenset[str] = frozenset(),
+        packed: frozenset[str] = frozenset(),
+        epoch: frozenset[str] = frozenset(),
+    ) -> None:
+        self._model = model
+        self._names = dict(names or {})
+        self._fields = {name: field for field, name in self._names.items()}
+        self._json, self._packed, self._epoch = json, packed, epoch
+        self._blank = {name for name, field in model.model_fields.items() if field.default in (0, False)}
+
+    def encode(self, record: R, key: Key, index: Mapping[str, str]) -> Item:
+        """`record` as the item to store next, with the attributes of the indexes it is on."""
+        item: Item = {"pk": key.pk, "sk": key.sk, "schema": SCHEMA, "revision": record.revision + 1, **index}
+        for field, value in record.model_dump(mode="json", exclude_none=True).items():
+            if value or field not in self._blank:
+                item[self._names.get(field, field)] = self._to_value(field, value)
+        return item
+
+    def stored(self, record: R, key: Key, index: Mapping[str, str]) -> Item | None:
+        """The item that `record` was read from; None if it is new."""
+        if record.revision == 0:
+            return None
+        return {**self.encode(record, key, index), "revision": record.revision}
+
+    def decode(self, item: Item) -> R:
+        """The record in `item`.
+
+        Raises:
+            SchemaTooNew: a newer Spark wrote it.
+        """
+        schema = int(item["schema"])
+        if schema > SCHEMA:
+            raise SchemaTooNew(
+                f"{key_of(item)} has schema {schema}, this Spark knows {SCHEMA}: deploy the newer Spark."
+            )
+        known = self._model.model_fields
+        fields = {self._fields.get(name, name): value for name, value in item.items() if name not in BOOKKEEPING}
+        values = {field: self._from_value(field, value) for field, value in fields.items() if field in known}
+        return self._model.model_validate({**values, "revision": item["revision"]})
+
+    def _to_value(self, field: str, value: Any) -> Value:
+        if field in self._json:
+            return _dump(value)
+        if field in self._packed:
+            return zlib.compress(_dump(value).encode())
+        if field in self._epoch:
+            return int(datetime.fromisoformat(value).timestamp())
+        if not isinstance(value, str | int):
+            raise TypeError(f"{self._model.__name__}.{field} is {type(value).__name__}: declare it json or packed")
+        return value
+
+    def _from_value(self, field: str, value: Value) -> Any:
+        if field in self._json:
+            return json.loads(str(value))
+        if field in self._packed:
+            assert not isinstance(value, str | int)  # packed fields are stored as bytes
+            return json.loads(zlib.decompress(value))
+        return value
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

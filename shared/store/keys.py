@@ -1,0 +1,150 @@
+"""The single-table design, all of it. Prefixes occur here and nowhere else.
+
+item                         pk                                   sk
+project                      PROJECT#<p>                          RECORD
+source, workflow             PROJECT#<p>#SOURCE#<id> …            RECORD
+workflow version             PROJECT#<p>#WORKFLOW#<id>            VERSION#<n, 8 digits>
+run                          PROJECT#<p>#RUN#<id>                 RECORD
+attempt page of a run        PROJECT#<p>#RUN#<id>                 ATTEMPT#<n, 4 digits>
+breaker, leases of a source  PROJECT#<p>#SOURCE#<id>              BREAKER, LEASES
+dead letter                  PROJECT#<p>#DEAD#<id>                RECORD
+idempotency record           PROJECT#<p>#IDEMPOTENCY#<hash>       RECORD
+API key                      KEY#<id>                             RECORD
+
+Question                                       Answered by
+one record                                     GetItem pk, sk
+sources, workflows, dead letters of a project  ProjectRecords: <p>#SOURCE …, id descending
+runs of a project, newest first                ProjectRuns: project, run id descending
+runs of a workflow                             WorkflowRuns: workflow, run id descending
+runs of a schedule                             ScheduleRuns: schedule, run id descending (sparse)
+what failed?                                   FailedRuns: project, run id descending (sparse)
+what needs attention by now?                   Wake: each of 16 shards, wake_at up to now
+versions of a workflow, attempts of a run      Query on the record's own pk
+
+All indexes are KEYS_ONLY; a page is one index query and one BatchGetItem. Every function takes the project, so no store
+can ask for an id alone.
+"""
+
+import zlib
+from typing import NamedTuple
+
+RECORD = "RECORD"
+VERSION_PREFIX = "VERSION#"
+ATTEMPT_PREFIX = "ATTEMPT#"
+
+# Schedules like to fire at the top of the minute: one partition takes 1,000 writes a second, sixteen take 16,000.
+WAKE_SHARDS = 16
+
+
+class Index(NamedTuple):
+    """Attribute names of an index's hash and range key."""
+
+    hash: str
+    range: str
+
+
+PROJECT_RECORDS = "ProjectRecords"
+PROJECT_RUNS = "ProjectRuns"
+WORKFLOW_RUNS = "WorkflowRuns"
+SCHEDULE_RUNS = "ScheduleRuns"
+FAILED_RUNS = "FailedRuns"
+WAKE = "Wake"
+
+INDEXES: dict[str, Index] = {
+    PROJECT_RECORDS: Index("records_of", "record_id"),
+    PROJECT_RUNS: Index("runs_of_project", "run_id"),
+    WORKFLOW_RUNS: Index("runs_of_workflow", "run_id"),
+    SCHEDULE_RUNS: Index("runs_of_schedule", "run_id"),
+    FAILED_RUNS: Index("failed_runs_of", "run_id"),
+    WAKE: Index("wake_shard", "wake_at"),
+}
+
+
+class Key(NamedTuple):
+    """The primary key of an item."""
+
+    pk: str
+    sk: str
+
+
+class Owner(NamedTuple):
+    """What a primary key says of its item: `kind` is `RUN`, `SOURCE`, …; `id` the record's."""
+
+    project: str
+    kind: str
+    id: str
+
+
+SOURCE = "SOURCE"
+WORKFLOW = "WORKFLOW"
+RUN = "RUN"
+DEAD = "DEAD"
+IDEMPOTENCY = "IDEMPOTENCY"
+
+
+def project(project: str) -> Key:
+    return Key(f"PROJECT#{project}", RECORD)
+
+
+def source(project: str, id: str) -> Key:
+    return record(project, SOURCE, id)
+
+
+def breaker(project: str, source_id: str) -> Key:
+    return Key(source(project, source_id).pk, "BREAKER")
+
+
+def leases(project: str, source_id: str) -> Key:
+    return Key(source(project, source_id).pk, "LEASES")
+
+
+def workflow(project: str, id: str) -> Key:
+    return record(project, WORKFLOW, id)
+
+
+def workflow_version(project: str, workflow_id: str, number: int) -> Key:
+    return Key(workflow(project, workflow_id).pk, f"{VERSION_PREFIX}{number:08d}")
+
+
+def run(project: str, id: str) -> Key:
+    return record(project, RUN, id)
+
+
+def attempt(project: str, run_id: str, number: int) -> Key:
+    return Key(run(project, run_id).pk, f"{ATTEMPT_PREFIX}{number:04d}")
+
+
+def dead_letter(project: str, id: str) -> Key:
+    return record(project, DEAD, id)
+
+
+def idempotency(project: str, id: str) -> Key:
+    return record(project, IDEMPOTENCY, id)
+
+
+def api_key(id: str) -> Key:
+    return Key(f"KEY#{id}", RECORD)
+
+
+def records_of(project: str, kind: str) -> str:
+    """Hash value in `ProjectRecords` of all records of a kind."""
+    return f"{project}#{kind}"
+
+
+def wake_shard(id: str) -> str:
+    """The shard of a record on `Wake`: even, and always the same for one id."""
+    return f"{zlib.crc32(id.encode()) % WAKE_SHARDS:02d}"
+
+
+def wake_shards() -> list[str]:
+    return [f"{number:02d}" for number in range(WAKE_SHARDS)]
+
+
+def owner(key: Key) -> Owner:
+    """The way back from a key of a project's record."""
+    _, project, kind, id = key.pk.split("#", 3)
+    return Owner(project, kind, id)
+
+
+def record(project: str, kind: str, id: str) -> Key:
+    return Key(f"PROJECT#{project}#{kind}#{id}", RECORD)

@@ -1,0 +1,201 @@
+"""Runs, the pages of their attempts, and the lists they are found by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.domain.record import EPOCH, id_time, instant_text, new_id
+from shared.domain.run import Attempt, Run, RunStatus, saved
+from shared.errors import NotFound
+from shared.store import keys
+from shared.store.codec import Codec
+from shared.store.records import Slice
+from shared.store.table import Change, Item, Table, Value, key_of
+
+# Beside the names of index keys, short ones: names count, and a run with half a kilobyte of input must stay below one.
+RUNS = Codec(
+    Run,
+    names={
+        "id": "run_id",
+        "project_id": "runs_of_project",
+        "workflow_id": "runs_of_workflow",
+        "workflow_version": "version",
+        "definition_hash": "hash",
+        "correlation_id": "correlation",
+        "timeout_seconds": "timeout",
+        "retention_days": "retention",
+    },
+    json=frozenset({"error", "retry", "tweaks"}),
+    epoch=frozenset({"expires_at"}),
+)
+PAGES = Codec(
+    Attempt,
+    json=frozenset({"error", "output"}),
+    packed=frozenset({"steps", "logs"}),
+    epoch=frozenset({"expires_at"}),
+)
+IN_KEY = frozenset({"project_id", "run_id"})  # of a page: its key says them, and it has a kilobyte as well
+MAX_SCANNED = 1000  # entries read for one page of a filtered list
+SCAN_CHUNK = 100
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """Which runs a list shows. `since` and `until` mean the time in a run's id; both ends are included."""
+
+    workflow_id: str | None = None
+    status: RunStatus | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def admits(self, run: Run) -> bool:
+        return self.status in (None, run.status) and self.workflow_id in (None, run.workflow_id)
+
+
+class RunStore:
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def get(self, project: str, id: str) -> Run:
+        """The run as it is now.
+
+        Raises:
+            NotFound: this project has no such run.
+        """
+        item = self._table.get(keys.run(project, id))
+        if item is None:
+            raise NotFound("run", id)
+        return _decode(item)
+
+    def get_many(self, ids: Sequence[tuple[str, str]], *, consistent: bool = False) -> dict[tuple[str, str], Run]:
+        """The runs that exist of these (project, id)."""
+        found = self._table.get_many([keys.run(*id) for id in ids], consistent=consistent)
+        runs = [_decode(item) for item in found.values()]
+        return {(run.project_id, run.id): run for run in runs}
+
+    def add(self, runs: Sequence[Run]) -> list[bool]:
+        """Store new runs; False for each whose id is taken."""
+        return self._table.put_many([_change(None, run) for run in runs])
+
+    def save(self, before: Run, after: Run) -> Run:
+        """Store `after` over `before`.
+
+        Raises:
+            Conflict: `before` is no longer what is stored.
+        """
+        self._table.put(_change(before, after))
+        return saved(after)
+
+    def save_many(self, moves: Sequence[tuple[Run, Run]]) -> list[Run | None]:
+        """Store each second over each first; None where the first was no longer what is stored."""
+        held = self._table.put_many([_change(before, after) for before, after in moves])
+        return [saved(after) if ok else None for ok, (_, after) in zip(held, moves, strict=True)]
+
+    def save_with_page(self, before: Run, after: Run, page: Attempt) -> Run | None:
+        """Store a run and the page of its attempt in one request; None when the run was changed by somebody else."""
+        ran, _ = self._table.put_many([_change(before, after), _page_change(page)])
+        return saved(after) if ran else None
+
+    def pages(self, project: str, run_id: str) -> list[Attempt]:
+        """The pages of a run's attempts, first to last."""
+        return [_decode_page(item) for item in self._table.query(keys.run(project, run_id).pk, keys.ATTEMPT_PREFIX)]
+
+    def page(self, project: str, run_id: str, number: int) -> Attempt | None:
+        item = self._table.get(keys.attempt(project, run_id, number))
+        return _decode_page(item) if item else None
+
+    def list(self, project: str, filter: RunFilter, *, limit: int, after: str | None = None) -> Slice[Run]:
+        """Runs newest first, from the one after id `after`. A sparse filter may give a short page that goes on."""
+        found: list[Run] = []
+        for _ in range(MAX_SCANNED // SCAN_CHUNK):
+            chunk = self._chunk(project, filter, limit if not _scans(filter) else SCAN_CHUNK, after)
+            for run in chunk.items:
+                if filter.admits(run):
+                    found.append(run)
+                if len(found) == limit:
+                    last = run.id == chunk.items[-1].id and chunk.next is None
+                    return Slice(found, None if last else run.id)
+            if chunk.next is None:
+                return Slice(found, None)
+            after = chunk.next
+        return Slice(found, after)
+
+    def _chunk(self, project: str, filter: RunFilter, limit: int, after: str | None) -> Slice[Run]:
+        index, owner = _list_for(project, filter)
+        page = self._table.page(
+            index,
+            owner,
+            low=_bound(filter.since, b"\x00"),
+            high=_bound(filter.until, b"\xff"),
+            limit=limit,
+            start=_start(project, index, owner, after) if after else None,
+        )
+        ids = [(project, str(item["run_id"])) for item in page.items]
+        found = self.get_many(ids)
+        return Slice([found[id] for id in ids if id in found], ids[-1][1] if page.next else None)
+
+
+def _change(before: Run | None, after: Run) -> Change:
+    key = keys.run(after.project_id, after.id)
+    old = RUNS.stored(before, key, _index(before)) if before is not None else None
+    return Change(_slim(old) if old is not None else None, _slim(RUNS.encode(after, key, _index(after))))
+
+
+def _slim(item: Item) -> Item:
+    """Without the creation time where the id tells it: 34 bytes of the kilobyte that a write unit pays for."""
+    if item["created_at"] != _created_at(item):
+        return item
+    return {name: value for name, value in item.items() if name != "created_at"}
+
+
+def _decode(item: Item) -> Run:
+    return RUNS.decode({"created_at": _created_at(item), **item})
+
+
+def _created_at(item: Item) -> str:
+    return instant_text(id_time(str(item["run_id"])))
+
+
+def _page_change(page: Attempt) -> Change:
+    """A page only grows: whatever it holds is written, over the revision that was read."""
+    whole = PAGES.encode(page, keys.attempt(page.project_id, page.run_id, page.number), {})
+    after = {name: value for name, value in whole.items() if name not in IN_KEY}
+    return Change({**key_of(after)._asdict(), "revision": page.revision} if page.revision else None, after)
+
+
+def _decode_page(item: Item) -> Attempt:
+    run = keys.owner(key_of(item))
+    return PAGES.decode({"project_id": run.project, "run_id": run.id, **item})
+
+
+def _index(run: Run) -> dict[str, str]:
+    index = {}
+    if run.wake_at is not None:
+        index["wake_shard"] = keys.wake_shard(run.id)
+    if run.status is RunStatus.failed:
+        index["failed_runs_of"] = run.project_id
+    return index
+
+
+def _scans(filter: RunFilter) -> bool:
+    """Whether entries of the chosen list may have to be passed over."""
+    if filter.status is RunStatus.failed:
+        return filter.workflow_id is not None
+    return filter.status is not None
+
+
+def _list_for(project: str, filter: RunFilter) -> tuple[str, str]:
+    if filter.status is RunStatus.failed:
+        return keys.FAILED_RUNS, project
+    if filter.workflow_id is not None:
+        return keys.WORKFLOW_RUNS, filter.workflow_id
+    return keys.PROJECT_RUNS, project
+
+
+def _start(project: str, index: str, owner: str, id: str) -> dict[str, Value]:
+    key = keys.run(project, id)
+    return {"pk": key.pk, "sk": key.sk, keys.INDEXES[index].hash: owner, "run_id": id}
+
+
+def _bound(at: datetime | None, fill: bytes) -> str | None:
+    return new_id("run", max(at, EPOCH), fill * 10) if at is not None else None

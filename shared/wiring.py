@@ -1,0 +1,164 @@
+"""The composition root: builds the real clients, once a process, from the settings. Owns the clock and chance.
+
+Every function here is cached; a test that wants other settings calls `reset()`. What only some functions need is
+imported where it is built: the tick's bundle has no HTTP client, and nobody else's cold start pays for the executor.
+"""
+
+import random
+import secrets as randomness
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from shared.domain.record import new_id as make_id
+from shared.payloads import Payloads
+from shared.queue import RunQueue
+from shared.secrets import Cipher, DeploymentSecret
+from shared.settings import settings
+from shared.store.api_keys import ApiKeyStore
+from shared.store.dead_letters import DeadLetterStore
+from shared.store.idempotency import IdempotencyStore
+from shared.store.projects import ProjectStore
+from shared.store.runs import RunStore
+from shared.store.sources import SourceStore
+from shared.store.table import Table
+from shared.store.wake import WakeStore
+from shared.store.workflows import WorkflowStore
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from shared.domain.source import Source
+    from shared.langflow import LangFlow
+    from shared.services.execution import Executor
+    from shared.services.waking import Waker
+
+# Ten threads share a client; AWS's default of ten connections would make the eleventh caller wait.
+# Timeouts are short because every call is small and safe to repeat: conditions and turns see to that.
+CONFIG = Config(
+    connect_timeout=2,
+    read_timeout=10,
+    max_pool_connections=32,
+    retries={"mode": "standard", "total_max_attempts": 4},
+    user_agent_extra="spark",
+)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def chance() -> float:
+    """A random number in [0, 1)."""
+    return random.random()
+
+
+def new_id(prefix: str) -> str:
+    return make_id(prefix, now(), randomness.token_bytes(10))
+
+
+@cache
+def client(service: str) -> Any:
+    """The low-level client of an AWS service. Its endpoint and region come from boto3's own variables."""
+    return boto3.client(service, config=CONFIG)  # type: ignore[call-overload]
+
+
+@cache
+def table() -> Table:
+    dynamodb: DynamoDBClient = client("dynamodb")
+    return Table(dynamodb, settings().table, now)
+
+
+@cache
+def queue() -> RunQueue:
+    return RunQueue(client("sqs"), settings().run_queue_url)
+
+
+@cache
+def payloads() -> Payloads:
+    return Payloads(client("s3"), settings().payload_bucket)
+
+
+@cache
+def cipher() -> Cipher:
+    return Cipher(client("kms"), settings().kms_key_id, now)
+
+
+@cache
+def deployment_secret() -> DeploymentSecret:
+    return DeploymentSecret(client("secretsmanager"), settings().bootstrap_secret_id)
+
+
+@cache
+def runs() -> RunStore:
+    return RunStore(table())
+
+
+@cache
+def workflows() -> WorkflowStore:
+    return WorkflowStore(table())
+
+
+@cache
+def sources() -> SourceStore:
+    return SourceStore(table())
+
+
+@cache
+def dead_letters() -> DeadLetterStore:
+    return DeadLetterStore(table())
+
+
+@cache
+def projects() -> ProjectStore:
+    return ProjectStore(table())
+
+
+@cache
+def api_keys() -> ApiKeyStore:
+    return ApiKeyStore(table())
+
+
+@cache
+def idempotency() -> IdempotencyStore:
+    return IdempotencyStore(table())
+
+
+@cache
+def wake() -> WakeStore:
+    return WakeStore(table())
+
+
+def langflow(source: "Source", correlation_id: str) -> "LangFlow":
+    """A client for `source`, with its key decrypted."""
+    from shared.langflow import LangFlow
+
+    key = cipher().decrypt(source.project_id, source.encrypted_key) if source.encrypted_key else None
+    return LangFlow(source.url, key, dialect=source.dialect, correlation_id=correlation_id)
+
+
+@cache
+def executor() -> "Executor":
+    from shared.services.admission import Gate
+    from shared.services.attempts import Attempts
+    from shared.services.execution import Executor
+
+    wake_after = settings().wake_after
+    attempts = Attempts(runs(), queue(), payloads(), langflow, now, chance, wake_after)
+    return Executor(runs(), workflows(), sources(), queue(), attempts, Gate(sources()), now, wake_after)
+
+
+@cache
+def waker() -> "Waker":
+    from shared.services.waking import Waker
+
+    return Waker(wake(), runs(), workflows(), queue(), now, chance, settings().wake_after)
+
+
+def reset() -> None:
+    """Forget every client, store and setting of this process."""
+    for built in [settings, *(value for value in globals().values() if hasattr(value, "cache_clear"))]:
+        built.cache_clear()

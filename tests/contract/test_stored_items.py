@@ -1,0 +1,201 @@
+"""Items as Spark has stored them since schema 1 (`fixtures/items_schema_1.json`, as DynamoDB shows them): still read.
+
+When this fails, data of running deployments would no longer be read: raise `codec.SCHEMA`, teach `decode` the way up,
+and add a fixture of the new schema beside this one, which stays as it is.
+"""
+
+import base64
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.domain.api_key import ApiKey
+from shared.domain.breaker import Breaker
+from shared.domain.dead_letter import DeadLetter, DeadLetterReason
+from shared.domain.idempotency import IdempotencyRecord
+from shared.domain.leases import Leases
+from shared.domain.project import Retention
+from shared.domain.record import Record
+from shared.domain.retry import RetryPolicy
+from shared.domain.run import Attempt, LogLine, Origin, RunError, RunStatus, Step, StepStatus
+from shared.domain.source import Dialect, SourceCheck
+from shared.domain.workflow import FlowFacts, VersionReason, WorkflowSettings
+from shared.errors import SchemaTooNew
+from shared.store.api_keys import ApiKeyStore
+from shared.store.codec import SCHEMA
+from shared.store.dead_letters import DeadLetterStore
+from shared.store.idempotency import IdempotencyStore
+from shared.store.projects import ProjectStore
+from shared.store.runs import RunStore
+from shared.store.sources import SourceStore
+from shared.store.table import Change, Item
+from shared.store.workflows import WorkflowStore
+from tests.fakes import NOON, Clock, MemoryTable
+from tests.world import a_project, a_run, a_source, a_version, a_workflow, id_of
+
+FIXTURE = Path(__file__).parent / "fixtures" / "items_schema_1.json"
+LATER = NOON + timedelta(days=1, milliseconds=123)
+SETTINGS = WorkflowSettings(
+    name="Grüße",
+    description="d",
+    input_component="ChatInput-1",
+    output_component="ChatOutput-1",
+    timeout_seconds=600,
+    retry=RetryPolicy(max_attempts=5, initial_seconds=0.5, multiplier=1.5, flow_failed=True),
+    tweaks={"ChatInput-1": {"temperature": 0.1, "files": [None, "ü"]}},
+    tags=("a", "b"),
+)
+FACTS = FlowFacts(flow_name="Echo", icon="bot", icon_bg_color="#fff", folder_name="Lab", definition_hash="ab" * 32)
+
+RECORDS: dict[str, Record] = {
+    "project": a_project(retention_days=Retention.week),
+    "source": a_source(
+        encrypted_key="AQICAH",
+        max_concurrency=3,
+        check=SourceCheck(reachable=True, dialect=Dialect.langflow_v2, version="1.13.0", key_valid=True, message="ok"),
+        checked_at=LATER,
+    ),
+    "breaker": Breaker(
+        project_id="default", source_id=id_of("src", 1), failures=7, openings=2, open_until=LATER, probe_until=LATER
+    ),
+    "leases": Leases(project_id="default", source_id=id_of("src", 1), holders={id_of("run", 1): LATER}),
+    "workflow": a_workflow(version=3, settings=SETTINGS, facts=FACTS, synced_at=LATER),
+    "version": a_version(
+        a_workflow(version=3, settings=SETTINGS, facts=FACTS),
+        definition_key="keep/default/definitions/ab.json",
+        reason=VersionReason.rolled_back,
+        rollback_of=1,
+    ),
+    "run": a_run(
+        1,
+        definition_hash="ab" * 32,
+        status=RunStatus.running,
+        origin=Origin.retry,
+        input="Grüße",
+        session_id="s-1",
+        tweaks={"ChatInput-1": {"temperature": 0.1}},
+        retry=RetryPolicy(max_attempts=2),
+        retry_of=id_of("run", 9),
+        retention_days=30,
+        turn=7,
+        attempt=2,
+        not_before=LATER,
+        lease_until=LATER,
+        started_at=LATER,
+        deferred_since=LATER,
+        cancel_requested_at=LATER,
+        job_id="job-1",
+        job_deadline=LATER,
+        submission=1,
+        returns=2,
+        error=RunError(code="timeout", message="Zeit um", retryable=True, attempt=1),
+        may_have_run_before=True,
+        upstream_stopped=False,
+        expires_at=LATER.replace(microsecond=0),
+    ),
+    "plain run": a_run(2),
+    "attempt": Attempt(
+        project_id="default",
+        run_id=id_of("run", 1),
+        number=2,
+        started_at=NOON,
+        ended_at=LATER,
+        worker="w",
+        error=RunError(code="timeout", message="Zeit um", attempt=2),
+        output={"a": [1, 2.5, None, "ü"]},
+        output_key="expire-30/x.json",
+        output_bytes=12,
+        steps=(Step(name="Chat", component_id="c", status=StepStatus.failed, duration_seconds=0.25, error="x"),),
+        logs=(LogLine(at=LATER, level="ERROR", event="flow.failed", message="ü"),),
+        expires_at=LATER.replace(microsecond=0),
+    ),
+    "dead letter": DeadLetter(
+        project_id="default",
+        id=id_of("dead", 1),
+        reason=DeadLetterReason.too_many_attempts,
+        body="{}",
+        run_id=id_of("run", 1),
+        message="m",
+        created_at=LATER,
+        redriven_run_id=id_of("run", 2),
+    ),
+    "idempotency record": IdempotencyRecord(
+        project_id="default",
+        id="ab" * 32,
+        body_hash="cd" * 32,
+        began_at=NOON,
+        lease_until=LATER,
+        expires_at=LATER.replace(microsecond=0),
+    ),
+    "API key": ApiKey(project_id="default", id="bootstrap", name="first", hash="ef" * 32, created_at=LATER),
+}
+
+
+def stored() -> dict[str, Item]:
+    items: dict[str, dict[str, dict[str, Any]]] = json.loads(FIXTURE.read_text())
+    return {
+        kind: {name: _value(*attribute) for name, wire in item.items() for attribute in wire.items()}
+        for kind, item in items.items()
+    }
+
+
+def _value(type: str, value: Any) -> Any:
+    if type == "N":
+        return int(value)
+    return base64.b64decode(value) if type == "B" else value
+
+
+def read(table: Any, kind: str) -> Any:
+    source, workflow, run = id_of("src", 1), id_of("wf", 1), id_of("run", 1)
+    readers = {
+        "project": lambda: ProjectStore(table).get("default"),
+        "source": lambda: SourceStore(table).get("default", source),
+        "breaker": lambda: SourceStore(table).get_breaker("default", source),
+        "leases": lambda: SourceStore(table).get_leases("default", source),
+        "workflow": lambda: WorkflowStore(table).get("default", workflow),
+        "version": lambda: WorkflowStore(table).get_version("default", workflow, 3),
+        "run": lambda: RunStore(table).get("default", run),
+        "plain run": lambda: RunStore(table).get("default", id_of("run", 2)),
+        "attempt": lambda: RunStore(table).page("default", run, 2),
+        "dead letter": lambda: DeadLetterStore(table).get("default", id_of("dead", 1)),
+        "idempotency record": lambda: IdempotencyStore(table).find("default", "ab" * 32),
+        "API key": lambda: ApiKeyStore(table).find("bootstrap"),
+    }
+    return readers[kind]()
+
+
+def a_table(items: list[Item]) -> MemoryTable:
+    table = MemoryTable(Clock())
+    for item in items:
+        table.put(Change(None, item))
+    return table
+
+
+def test_the_fixture_holds_every_kind_of_item() -> None:
+    assert set(stored()) == set(RECORDS)
+    assert all(item["schema"] == 1 for item in stored().values())
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_an_item_of_schema_1_is_read_as_it_was_meant(kind: str) -> None:
+    table = a_table(list(stored().values()))
+
+    assert read(table, kind) == RECORDS[kind].model_copy(update={"revision": 1})
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_an_item_of_a_newer_schema_is_refused_and_not_guessed_at(kind: str) -> None:
+    table = a_table([{**item, "schema": SCHEMA + 1} for item in stored().values()])
+
+    with pytest.raises(SchemaTooNew):
+        read(table, kind)
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_an_attribute_that_an_older_spark_does_not_know_does_no_harm(kind: str) -> None:
+    table = a_table([{**item, "added_later": "x"} for item in stored().values()])
+
+    assert read(table, kind) == RECORDS[kind].model_copy(update={"revision": 1})

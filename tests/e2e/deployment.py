@@ -1,0 +1,117 @@
+"""A deployed Spark, as its users and its operators see it."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from localstack_client.session import Session
+
+from cli.local import ports
+from cli.local.stack import Stack, down, up
+
+EVENTS = Path(__file__).parents[2] / "events"
+STACK = "spark"
+FINAL = {"completed", "failed", "cancelled", "skipped"}
+
+
+@dataclass
+class Deployment:
+    """`api` has the key and the base path; `emulator_pid` is None where we did not start the emulator."""
+
+    api_url: str
+    api_key: str
+    api: httpx.Client
+    outputs: dict[str, str]
+    emulator_pid: int | None
+
+    def client(self, service: str) -> Any:
+        return Session().client(service)
+
+    def tick(self) -> dict[str, Any]:
+        """Run the minute tick now."""
+        event = (EVENTS / "eventbridge_tick.json").read_bytes()
+        answer = self.client("lambda").invoke(FunctionName=self.outputs["TickFunctionName"], Payload=event)
+        assert "FunctionError" not in answer, answer["Payload"].read()
+        return json.loads(answer["Payload"].read())
+
+    def workers(self, function: str) -> list[psutil.Process]:
+        """The processes that run a function on the emulator."""
+        assert self.emulator_pid is not None
+        children = psutil.Process(self.emulator_pid).children(recursive=True)
+        return [child for child in children if _runs(child, function)]
+
+    def run(self, id: str) -> dict[str, Any]:
+        return self.api.get(f"/runs/{id}").raise_for_status().json()
+
+    def until(self, id: str, wanted: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
+        """The run as soon as it is as wanted."""
+        deadline = time.monotonic() + seconds
+        while not wanted(run := self.run(id)):
+            assert time.monotonic() < deadline, f"not so after {seconds} s: {run}"
+            time.sleep(0.2)
+        return run
+
+    def ended(self, id: str, seconds: float = 60) -> dict[str, Any]:
+        return self.until(id, lambda run: run["status"] in FINAL, seconds)
+
+    def submit(self, workflow: str, input: str, **settings: Any) -> dict[str, Any]:
+        body = {"workflow_id": workflow, "input": input, **settings}
+        return self.api.post("/runs", json=body).raise_for_status().json()
+
+    def submit_many(self, workflow: str, inputs: list[str]) -> list[dict[str, Any]]:
+        body = {"runs": [{"workflow_id": workflow, "input": input} for input in inputs]}
+        answer = self.api.post("/runs/batch", json=body).raise_for_status().json()
+        return [item["run"] for item in answer["items"]]
+
+    def add_source(self, name: str, url: str, key: str | None = None, **settings: Any) -> str:
+        body = {"name": name, "url": url, "api_key": key, **settings}
+        return self.api.post("/sources", json=body).raise_for_status().json()["id"]
+
+    def import_flow(self, source: str, flow: str, **settings: Any) -> str:
+        body = {"source_id": source, "flow_id": flow}
+        workflow = self.api.post("/workflows/import", json=body).raise_for_status().json()["id"]
+        if settings:
+            self.api.patch(f"/workflows/{workflow}", json=settings).raise_for_status()
+        return workflow
+
+
+def _runs(process: psutil.Process, function: str) -> bool:
+    try:
+        return process.environ().get("AWS_LAMBDA_FUNCTION_NAME") == function
+    except psutil.Error:
+        return False
+
+
+@contextmanager
+def deployment(state_dir: Path, parameters: dict[str, str]) -> Iterator[Deployment]:
+    """The stack behind AWS_ENDPOINT_URL, or one of our own that ends with us."""
+    if "AWS_ENDPOINT_URL" in os.environ:
+        yield _connect(os.environ["AWS_ENDPOINT_URL"], None)
+        return
+    stack = Stack(port=ports.free(), state_dir=state_dir, parameters=parameters)
+    try:
+        running = up(stack)
+        os.environ["AWS_ENDPOINT_URL"] = running.endpoint_url
+        pid = int(json.loads(stack.layout.pid_file.read_text())["pid"])
+        yield _connect(running.endpoint_url, pid)
+    finally:
+        os.environ.pop("AWS_ENDPOINT_URL", None)
+        down(stack, wipe=True)
+
+
+def _connect(endpoint: str, pid: int | None) -> Deployment:
+    """What is deployed at `endpoint`, read from its stack's outputs."""
+    described = Session().client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+    api_url = os.environ.get("SPARK_URL") or f"{endpoint}/_aws/execute-api/{outputs['ApiId']}"
+    secret = Session().client("secretsmanager").get_secret_value(SecretId=outputs["BootstrapSecretArn"])["SecretString"]
+    key = "spk_{key_id}_{secret}".format(**json.loads(secret))
+    api = httpx.Client(base_url=f"{api_url}/api/v1", headers={"X-API-Key": key}, timeout=60, trust_env=False)
+    return Deployment(api_url, key, api, outputs, pid)

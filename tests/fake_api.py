@@ -1,0 +1,210 @@
+"""Spark's HTTP API in memory, at the wire: an `httpx.MockTransport` for the tests of the command line.
+
+Runs do not run by themselves: each look at one moves it to the next state of its script.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+Json = dict[str, Any]
+
+NOW = "2030-01-01T12:00:00.000Z"
+KEY = "spk_test_0123456789abcdef0123456789abcdef"
+SECRET = "sk-langflow-secret"
+URL = "http://spark.test"
+DONE = {"status": "completed", "attempt": 1, "started_at": NOW, "finished_at": NOW, "output": "Hello back"}
+
+
+def id_of(prefix: str, number: int) -> str:
+    return f"{prefix}_01JGJ000000000000000{number:06}"
+
+
+def problem(status: int, code: str, detail: str, **more: Any) -> httpx.Response:
+    body = {
+        "type": f"urn:{code}",
+        "title": "The request breaks a rule",
+        "status": status,
+        "code": code,
+        "detail": detail,
+        **more,
+    }
+    return httpx.Response(status, json=body, headers={"content-type": "application/problem+json"})
+
+
+class FakeApi:
+    """`requests` holds what was asked; `answers` are given before anything else, in order.
+
+    A test may put another function in the place of `handle`, and call the old one from it.
+    """
+
+    handle: Callable[[httpx.Request], httpx.Response]
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.answers: list[httpx.Response | Exception] = []
+        self.script: list[Json] = [DONE]
+        self.logs: list[Json] = [{"attempt": 1, "lines": [{"at": NOW, "level": "INFO", "event": "run.completed"}]}]
+        self.steps: list[Json] = []
+        self.flows: list[Json] = []
+        self.synced: Json = {"status": "synced", "version": 2}
+        self.kept: dict[str, list[Json]] = {"sources": [], "workflows": [], "runs": [], "dead-letters": []}
+        self._left: dict[str, list[Json]] = {}
+        self.handle = self.answer
+        self.transport = httpx.MockTransport(lambda request: self.handle(request))
+
+    # ---------------------------------------------------------------- what there is
+
+    def add_source(self, name: str = "lab", **fields: Any) -> Json:
+        source = {"url": "http://langflow.test", "status": "active", "check": None, "checked_at": None}
+        return self._keep("sources", "src", {"name": name, **source, **fields})
+
+    def add_workflow(self, name: str = "Echo", **fields: Any) -> Json:
+        settings = {
+            "name": name,
+            "timeout_seconds": 120,
+            "retry": {"max_attempts": 3, "flow_failed": False},
+            "tags": [],
+            "description": "",
+        }
+        workflow = {"source_id": id_of("src", 1), "flow_id": "flow-1", "version": 1, "facts": {}, "settings": settings}
+        return self._keep("workflows", "wf", {**workflow, "updated_at": NOW, "synced_at": None, **fields})
+
+    def add_run(self, **fields: Any) -> Json:
+        run = {"workflow_id": id_of("wf", 1), "status": "pending", "attempt": 0, "input": "Hello", "error": None}
+        kept = self._keep("runs", "run", {**run, "correlation_id": "c-1", **fields})
+        self._left[kept["id"]] = list(self.script)
+        return kept
+
+    def add_dead_letter(self, **fields: Any) -> Json:
+        letter = {"reason": "unreadable", "message": "not JSON", "body": "{", "run_id": None}
+        return self._keep("dead-letters", "dl", {**letter, **fields})
+
+    def _keep(self, collection: str, prefix: str, fields: Json) -> Json:
+        item = {"id": id_of(prefix, len(self.kept[collection]) + 1), "created_at": NOW, **fields}
+        self.kept[collection].insert(0, item)
+        return item
+
+    # ---------------------------------------------------------------- how it answers
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if self.answers:
+            answer = self.answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        if request.headers.get("X-API-Key") != KEY:
+            return problem(401, "unauthenticated", "This key is not known.")
+        path = request.url.path.removeprefix("/api/v1/").split("/")
+        body = json.loads(request.content) if request.content else {}
+        return self._route(request, path, body)
+
+    def _route(self, request: httpx.Request, path: list[str], body: Json) -> httpx.Response:
+        """The special cases first; the rest is reading, changing and deleting an item or listing."""
+        special = {"GET": self._read, "POST": self._post}.get(request.method)
+        answer = special(request, path, body) if special else None
+        if answer is not None:
+            return answer
+        if len(path) == 1:
+            return page(request, self._filtered(request, path[0]))
+        return self._item(request, path[0], path[1], body)
+
+    def _read(self, request: httpx.Request, path: list[str], body: Json) -> httpx.Response | None:
+        match path:
+            case ["runs", id]:
+                return self._look(id)
+            case ["sources", _, "flows"]:
+                return page(request, self.flows)
+            case ["runs", _, "logs" | "steps" as what]:
+                return httpx.Response(200, json={"items": self.logs if what == "logs" else self.steps})
+        return None
+
+    def _post(self, request: httpx.Request, path: list[str], body: Json) -> httpx.Response | None:
+        match path:
+            case ["sources"]:
+                check = {"reachable": True, "dialect": "lfx", "version": "1.13.0", "key_valid": True}
+                kept = {name: value for name, value in body.items() if name != "api_key"}
+                return httpx.Response(201, json=self.add_source(check=check, **kept))
+            case ["sources", id, "check"]:
+                return self._check(self._find("sources", id))
+            case ["sources", _, "sync"]:
+                return page(request, [{"workflow_id": w["id"], **self.synced} for w in self.kept["workflows"]])
+            case ["workflows"]:
+                return httpx.Response(201, json=self.add_workflow(body["settings"]["name"], flow_id=body["flow_id"]))
+            case ["workflows", "import"]:
+                return httpx.Response(201, json=self.add_workflow(body.get("name", "Echo"), flow_id=body["flow_id"]))
+        return self._run(path, body)
+
+    def _run(self, path: list[str], body: Json) -> httpx.Response | None:
+        match path:
+            case ["runs", "batch"]:
+                return self._batch(body)
+            case ["runs", "cancel" | "retry"]:
+                swept = {"matched": 3, "changed": 2, "next_cursor": None if "cursor" in body else "more"}
+                return httpx.Response(200, json=swept)
+            case ["runs", id, "cancel"]:
+                return self._cancel(self._find("runs", id))
+            case ["workflows" | "runs" | "dead-letters", id, "runs" | "retry" | "redrive"]:
+                return httpx.Response(202, json=self.add_run(input=body.get("input"), retry_of=id))
+        return None
+
+    def _check(self, source: Json) -> httpx.Response:
+        check = {"reachable": True, "dialect": "lfx", "version": "1.13.0", "key_valid": True}
+        source.update(check=check, checked_at=NOW)
+        return httpx.Response(200, json=source)
+
+    def _batch(self, body: Json) -> httpx.Response:
+        """One input is refused, the others run."""
+        refusal = {"error": {"code": "invalid", "detail": "An input too many."}}
+        items = [refusal if run["input"] == "refuse me" else {"run": self.add_run(**run)} for run in body["runs"]]
+        return httpx.Response(202, json={"items": items})
+
+    def _cancel(self, run: Json) -> httpx.Response:
+        run.update(status="cancelled", finished_at=NOW)
+        return httpx.Response(200, json=run)
+
+    def _item(self, request: httpx.Request, collection: str, id: str, body: Json) -> httpx.Response:
+        found = next((item for item in self.kept[collection] if item["id"] == id), None)
+        if found is None:
+            return problem(404, "not_found", f"No {collection} {id!r} in this project.")
+        if request.method == "DELETE":
+            self.kept[collection].remove(found)
+            return httpx.Response(204)
+        settings = {"settings": {**found.get("settings", {}), **body["settings"]}} if "settings" in body else {}
+        found.update({key: value for key, value in {**body, **settings}.items() if key != "api_key"})
+        return httpx.Response(200, json=found)
+
+    def _look(self, id: str) -> httpx.Response:
+        if all(run["id"] != id for run in self.kept["runs"]):
+            return problem(404, "not_found", f"No run {id!r} in this project.")
+        run = self._find("runs", id)
+        if self._left[id]:
+            run.update(self._left[id].pop(0))
+        return httpx.Response(200, json=run)
+
+    def _filtered(self, request: httpx.Request, collection: str) -> list[Json]:
+        wanted = {"status": "status", "workflow_id": "workflow_id"}
+        filters = {field: request.url.params[name] for name, field in wanted.items() if name in request.url.params}
+        return [item for item in self.kept[collection] if all(item[key] == value for key, value in filters.items())]
+
+    def _find(self, collection: str, id: str) -> Json:
+        return next(item for item in self.kept[collection] if item["id"] == id)
+
+
+def page(request: httpx.Request, items: list[Json]) -> httpx.Response:
+    start = int(request.url.params.get("cursor") or 0)
+    end = start + int(request.url.params.get("limit") or 50)
+    return httpx.Response(200, json={"items": items[start:end], "next_cursor": str(end) if end < len(items) else None})
+
+
+def bodies(api: FakeApi, method: str, pattern: str) -> list[Json]:
+    """What was sent by `method` to paths that match `pattern`."""
+    return [json.loads(request.content) for request in asked(api, method, pattern)]
+
+
+def asked(api: FakeApi, method: str, pattern: str) -> list[httpx.Request]:
+    return [r for r in api.requests if r.method == method and re.search(pattern, r.url.path)]

@@ -1,0 +1,67 @@
+"""The API as its callers meet it: `api` is an HTTP client with a valid key, `langflow` the server behind a source."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from shared import wiring
+from shared.domain.source import Source
+from shared.langflow import LangFlow
+from tests.integration.api.wire import LambdaTransport, LangFlowServer, a_flow
+from tests.integration.conftest import API_KEY, Aws
+
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def api(aws: Aws) -> Iterator[httpx.Client]:
+    with client(API_KEY) as caller:
+        yield caller
+
+
+@pytest.fixture
+def langflow(monkeypatch: pytest.MonkeyPatch) -> LangFlowServer:
+    server = LangFlowServer()
+    server.flows["flow-1"] = a_flow()
+    real = wiring.langflow
+
+    def wired(source: Source, correlation_id: str) -> LangFlow:
+        made = real(source, correlation_id)
+        made._transport = httpx.MockTransport(server)
+        return made
+
+    monkeypatch.setattr(wiring, "langflow", wired)
+    return server
+
+
+@pytest.fixture
+def source(api: httpx.Client, langflow: LangFlowServer) -> Json:
+    """A source that was looked at."""
+    body = {"name": "lab", "url": "http://langflow.test", "api_key": langflow.key}
+    return made(api.post("/sources", json=body))
+
+
+@pytest.fixture
+def workflow(api: httpx.Client, source: Json) -> Json:
+    """A flow that was imported."""
+    return made(api.post("/workflows/import", json={"source_id": source["id"], "flow_id": "flow-1"}))
+
+
+@pytest.fixture
+def order(workflow: Json) -> Callable[..., Json]:
+    """The body of a new run."""
+    return lambda **changes: {"workflow_id": workflow["id"], "input": "Hello", **changes}
+
+
+def client(key: str | None) -> httpx.Client:
+    """A caller with `key`, or with none."""
+    headers = {} if key is None else {"X-API-Key": key}
+    return httpx.Client(transport=LambdaTransport(), base_url="https://api.test/api/v1", headers=headers)
+
+
+def made(response: httpx.Response) -> Json:
+    assert response.status_code in (201, 202), response.text
+    body: Json = response.json()
+    return body

@@ -1,0 +1,154 @@
+"""`Idempotency-Key`: sending a request again does its work once."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from shared import wiring
+from shared.domain.idempotency import LEASE, LIFETIME
+from shared.errors import Conflict, Unavailable
+from shared.services.submission import submit
+from shared.store.idempotency import IdempotencyStore
+from shared.store.runs import RunStore
+from tests.integration.api.conftest import made
+from tests.integration.api.wire import LangFlowServer, problem
+from tests.integration.conftest import Aws
+
+Json = dict[str, Any]
+Order = Callable[..., Json]
+KEY = {"Idempotency-Key": "once-1"}
+
+
+def records(aws: Aws) -> int:
+    return sum("#IDEMPOTENCY#" in item["pk"]["S"] for item in aws.items())
+
+
+def test_the_same_request_gets_the_same_answer(api: httpx.Client, order: Order, aws: Aws) -> None:
+    first = api.post("/runs", json=order(), headers=KEY)
+    second = api.post("/runs?wait=0", json=order(), headers=KEY)
+    assert second.json() == first.json()
+    assert "Idempotency-Replayed" not in first.headers
+    assert second.headers["Idempotency-Replayed"] == "true"
+    assert second.headers["Location"] == first.headers["Location"]
+    assert len(aws.messages()) == 1
+    assert len(api.get("/runs").json()["items"]) == 1
+
+
+def test_another_body_under_the_same_key_is_refused(api: httpx.Client, order: Order) -> None:
+    made(api.post("/runs", json=order(), headers=KEY))
+    problem(api.post("/runs", json=order(input="Other"), headers=KEY), 422, "idempotency_key_reused")
+
+
+def test_the_same_key_on_another_route_is_another_key(api: httpx.Client, order: Order, workflow: Json) -> None:
+    one = made(api.post("/runs", json=order(), headers=KEY))
+    other = made(api.post(f"/workflows/{workflow['id']}/runs", json={"input": "Hello"}, headers=KEY))
+    assert one["id"] != other["id"]
+
+
+def test_a_refused_request_leaves_no_record(api: httpx.Client, order: Order, aws: Aws) -> None:
+    problem(api.post("/runs", json=order(workflow_id="wf_nobody"), headers=KEY), 404, "not_found")
+    assert records(aws) == 0
+    made(api.post("/runs", json=order(), headers=KEY))
+
+
+def test_a_request_in_flight_is_not_done_twice(
+    api: httpx.Client, order: Order, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(RunStore, "add", _fail)
+        problem(api.post("/runs", json=order(), headers=KEY), 503, "unavailable")
+    waiting = api.post("/runs", json=order(), headers=KEY)
+    problem(waiting, 409, "in_flight")
+    assert int(waiting.headers["Retry-After"]) > 0
+
+
+def test_a_crashed_request_is_resumed_with_the_same_ids(
+    api: httpx.Client, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = {"runs": [order(input=str(n)) for n in range(3)]}
+    with monkeypatch.context() as patched:
+        patched.setattr("shared.services.ordering.submit", _half)
+        problem(api.post("/runs/batch", json=batch, headers=KEY), 503, "unavailable")
+    later = wiring.now() + LEASE + timedelta(seconds=1)
+    monkeypatch.setattr(wiring, "now", lambda: later)
+    answer = api.post("/runs/batch", json=batch, headers=KEY).json()
+    assert answer["accepted"] == 3
+    assert len(api.get("/runs").json()["items"]) == 3
+    replay = api.post("/runs/batch", json=batch, headers=KEY)
+    assert replay.headers["Idempotency-Replayed"] == "true"
+    assert replay.json() == answer
+
+
+def test_sources_and_workflows_are_made_once(api: httpx.Client, langflow: LangFlowServer) -> None:
+    body = {"name": "lab", "url": "http://langflow.test", "api_key": langflow.key}
+    source = made(api.post("/sources", json=body, headers=KEY))
+    assert made(api.post("/sources", json=body, headers=KEY)) == source
+    problem(api.post("/sources", json={**body, "api_key": "x"}, headers=KEY), 422, "idempotency_key_reused")
+    wish = {"source_id": source["id"], "flow_id": "flow-1"}
+    workflow = made(api.post("/workflows/import", json=wish, headers=KEY))
+    assert made(api.post("/workflows/import", json=wish, headers=KEY)) == workflow
+    by_hand = {**wish, "settings": {"name": "Again"}}
+    made(api.post("/workflows", json=by_hand, headers=KEY))
+    made(api.post("/workflows", json=by_hand, headers=KEY))
+    assert len(api.get("/workflows").json()["items"]) == 2
+
+
+def test_an_import_that_crashed_half_way_is_finished(
+    api: httpx.Client, source: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wish = {"source_id": source["id"], "flow_id": "flow-1"}
+    with monkeypatch.context() as patched:
+        patched.setattr("shared.store.workflows.WorkflowStore.save", _fail)
+        problem(api.post("/workflows/import", json=wish, headers=KEY), 503, "unavailable")
+    later = wiring.now() + LEASE + timedelta(seconds=1)
+    monkeypatch.setattr(wiring, "now", lambda: later)
+    workflow = made(api.post("/workflows/import", json=wish, headers=KEY))
+    assert len(api.get(f"/workflows/{workflow['id']}/versions").json()["items"]) == 1
+
+
+def test_a_key_is_free_again_after_a_day(api: httpx.Client, order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = made(api.post("/runs", json=order(), headers=KEY))
+    later = wiring.now() + LIFETIME + timedelta(seconds=1)
+    monkeypatch.setattr(wiring, "now", lambda: later)
+    monkeypatch.setattr(wiring.table(), "_now", lambda: later)
+    assert made(api.post("/runs", json=order(), headers=KEY))["id"] != first["id"]
+
+
+def test_a_key_whose_request_fails_this_moment_is_in_flight(
+    api: httpx.Client, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(IdempotencyStore, "save", _lose)
+    problem(api.post("/runs", json=order(), headers=KEY), 409, "in_flight")
+
+
+def test_only_one_of_two_resumes(api: httpx.Client, order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(RunStore, "add", _fail)
+        api.post("/runs", json=order(), headers=KEY)
+    later = wiring.now() + LEASE + timedelta(seconds=1)
+    monkeypatch.setattr(wiring, "now", lambda: later)
+    monkeypatch.setattr(IdempotencyStore, "save", _lose)
+    problem(api.post("/runs", json=order(), headers=KEY), 409, "in_flight")
+
+
+@pytest.mark.parametrize("key", ["", "a" * 256, "with blank"])
+def test_a_key_must_be_visible_characters(api: httpx.Client, order: Order, key: str) -> None:
+    refused = problem(api.post("/runs", json=order(), headers={"Idempotency-Key": key}), 422, "invalid")
+    assert refused["errors"][0]["pointer"] == "/header/idempotency-key"
+
+
+def _fail(*arguments: Any, **more: Any) -> Any:
+    raise Unavailable("The table is too busy.")
+
+
+def _lose(*arguments: Any, **more: Any) -> Any:
+    raise Conflict("lost")
+
+
+def _half(submission: Any, workflow: Any, orders: Any, ids: Any, **stores: Any) -> Any:
+    """Submits some and dies."""
+    submit(submission, workflow, orders[:2], ids[:2], **stores)
+    raise Unavailable("The table is too busy.")

@@ -1,0 +1,40 @@
+"""ETags."""
+
+from datetime import timedelta
+
+import pytest
+
+from functions.api.etags import etag, guard
+from shared.domain.source import SourceCheck
+from shared.domain.workflow import FlowFacts
+from shared.errors import Stale
+from tests.fakes import NOON
+from tests.world import a_source, a_workflow
+
+
+def test_only_what_a_user_edits_changes_the_tag() -> None:
+    source, workflow = a_source(), a_workflow()
+    looked_at = source.model_copy(update={"check": SourceCheck(reachable=True), "checked_at": NOON, "revision": 7})
+    synced = workflow.model_copy(
+        update={"facts": FlowFacts(flow_name="x"), "version": 2, "updated_at": NOON + timedelta(1)}
+    )
+    assert etag(looked_at) == etag(source)
+    assert etag(synced) == etag(workflow)
+
+
+@pytest.mark.parametrize("change", [{"name": "x"}, {"url": "http://x"}, {"encrypted_key": "x"}, {"max_concurrency": 1}])
+def test_each_edit_of_a_source_changes_the_tag(change: dict[str, object]) -> None:
+    assert etag(a_source(**change)) != etag(a_source())
+
+
+def test_switching_a_workflow_off_changes_the_tag() -> None:
+    assert etag(a_workflow(enabled=False)) != etag(a_workflow())
+
+
+def test_the_header_names_one_tag_several_or_any() -> None:
+    current = a_source()
+    for header in (None, "*", etag(current), f'"other", {etag(current)}'):
+        guard(header)(current)
+    for header in ("", '"other"', f"W/{etag(current)}", etag(current).strip('"')):
+        with pytest.raises(Stale):
+            guard(header)(current)

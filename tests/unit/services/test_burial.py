@@ -1,0 +1,115 @@
+"""Dead letters: what comes out of the dead-letter queue is given back, given up or kept, never dropped."""
+
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.dead_letter import MAX_RETURNS, NO_PROJECT, DeadLetterReason
+from shared.domain.run import RunStatus
+from shared.services import burial
+from tests.fakes import NOON, Crash
+from tests.world import WAKE_AFTER, World, a_message, a_run
+
+
+def letters(world: World, project: str = "default") -> list[object]:
+    return list(world.dead_letters.list(project, limit=10).items)
+
+
+def test_a_run_whose_message_died_goes_back_to_the_tick() -> None:
+    world = World()
+    (run,) = world.put(a_run())
+    world.clock.forward(hours=1)
+
+    world.bury(a_message(run))
+
+    back = world.run(run)
+    assert (back.status, back.returns, back.turn) == ("pending", 1, 0)
+    assert back.wake_at == world.clock.at + WAKE_AFTER
+    assert letters(world) == []
+
+
+def test_a_run_that_no_executor_survives_is_given_up_and_says_so() -> None:
+    world = World()
+    (run,) = world.put(a_run(retention_days=7))
+
+    for _ in range(MAX_RETURNS + 1):
+        world.bury(a_message(run))
+
+    over = world.run(run)
+    assert over.status == "failed"
+    assert over.error is not None
+    assert over.error.code == "too_many_attempts"
+    assert over.expires_at is not None
+    (letter,) = world.dead_letters.list("default", limit=10).items
+    assert (letter.run_id, letter.reason) == (run.id, DeadLetterReason.too_many_attempts)
+
+
+def test_a_message_of_a_run_that_is_over_or_has_moved_on_is_dropped() -> None:
+    world = World()
+    over, ahead = world.put(a_run(1, status=RunStatus.completed, wake_at=None), a_run(2, turn=3))
+
+    for run in (over, ahead):
+        world.bury(a_message(run, turn=0))
+
+    assert [world.run(run) for run in (over, ahead)] == [over, ahead]
+    assert letters(world) == []
+
+
+def test_a_message_of_an_unknown_run_is_dropped() -> None:
+    world = World()
+
+    world.bury(a_message(a_run()))
+
+    assert letters(world) == []
+
+
+def test_a_crash_between_letter_and_run_leaves_one_letter_and_a_failed_run() -> None:
+    world = World()
+    (run,) = world.put(a_run(returns=MAX_RETURNS))
+    world.faults.steps.clear()
+    world.faults.crash_at = 4  # get; put of the letter
+
+    with pytest.raises(Crash):
+        world.bury(a_message(run))
+    world.faults.revive()
+    assert world.run(run).status == "pending"
+    world.bury(a_message(run))
+
+    assert world.run(run).status == "failed"
+    assert len(letters(world)) == 1
+
+
+def test_a_body_that_nobody_can_read_is_kept_once() -> None:
+    world = World()
+
+    for _ in range(2):
+        burial.bury_unreadable("{", "message-1", NOON, dead_letters=world.dead_letters)
+    burial.bury_unreadable("{", "message-2", NOON, dead_letters=world.dead_letters)
+
+    kept = world.dead_letters.list(NO_PROJECT, limit=10).items
+    assert [letter.body for letter in kept] == ["{", "{"]
+    assert {letter.reason for letter in kept} == {DeadLetterReason.unreadable}
+
+
+def test_of_a_huge_body_the_beginning_is_kept() -> None:
+    world = World()
+
+    burial.bury_unreadable("ü" * 200_000, "message-1", NOON, dead_letters=world.dead_letters)
+
+    (letter,) = world.dead_letters.list(NO_PROJECT, limit=10).items
+    assert len(letter.body.encode()) <= 64 * 1024
+    assert letter.body.startswith("üü")
+
+
+def test_a_run_given_back_again_and_again_is_sent_each_time() -> None:
+    world = World()
+    (run,) = world.put(a_run())
+
+    for returns in range(1, MAX_RETURNS + 1):
+        world.bury(a_message(run))
+        assert world.run(run).returns == returns
+        world.clock.forward(WAKE_AFTER.total_seconds())
+        world.tick()
+        assert len(world.queue.sent) == returns
+
+    assert timedelta(hours=1) > WAKE_AFTER
