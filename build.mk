@@ -14,6 +14,8 @@ ARCHITECTURE ?= $(call template_default,Architecture)
 UV ?= $(or $(wildcard .venv/bin/uv),uv)
 # Wheels for the machine of the function, not for the one that builds. Empty: the one that builds (local stack).
 PLATFORM ?= $(ARCHITECTURE:arm64=aarch64)-manylinux2014
+# Hard links would let a formatter that runs over the bundle rewrite uv's cache.
+LINK_MODE ?= copy
 minor = $(RUNTIME:python%=%)
 # Of the 440 service models in botocore (two thirds of a bundle) only these are shipped; a contract test compares them
 # with the clients that the code makes. `xray` is for the tracer.
@@ -37,13 +39,13 @@ build-%:
 requirements-%:
 	$(call install,$*)
 
-# --link-mode copy: hard links would let a formatter that runs over the bundle rewrite uv's cache.
-# entry_points.txt and METADATA stay: opentelemetry and pydantic look plug-ins up at import.
+# entry_points.txt and METADATA stay: opentelemetry and pydantic look plug-ins up at import. pydantic.v1 goes: FastAPI
+# imports it if it is there, only to see that no model of ours is one of its.
 define install
 	rm -rf "$(ARTIFACTS_DIR)"
-	$(UV) pip install --quiet --require-hashes --only-binary :all: --link-mode copy --target "$(ARTIFACTS_DIR)" \
+	$(UV) pip install --quiet --require-hashes --only-binary :all: --link-mode $(LINK_MODE) --target "$(ARTIFACTS_DIR)" \
 	    --python-version $(minor) $(if $(PLATFORM),--python-platform $(PLATFORM)) --requirement requirements/$(1).txt
-	rm -rf "$(ARTIFACTS_DIR)/bin" "$(ARTIFACTS_DIR)/.lock"
+	rm -rf "$(ARTIFACTS_DIR)/bin" "$(ARTIFACTS_DIR)/.lock" "$(ARTIFACTS_DIR)/pydantic/v1"
 	find "$(ARTIFACTS_DIR)" -path '*.dist-info/*' \( -name RECORD -o -name INSTALLER -o -name REQUESTED -o -name uv_cache.json \) -delete
 	find "$(ARTIFACTS_DIR)" -mindepth 2 -maxdepth 2 -type d -name tests -exec rm -rf {} +
 	find "$(ARTIFACTS_DIR)/botocore/data" -mindepth 1 -maxdepth 1 -type d $(SERVICES:%=! -name %) -exec rm -rf {} +

@@ -4,6 +4,10 @@ Level: child processes on this machine, never AWS. The bundles are built as `sam
 this, with bytecode. CPU (user + system) of the imports alone, minimum of nine rounds in which all cases take turns, so
 that a noisy machine harms all alike. The milliseconds compare with each other only; the ratio to importing the bare
 libraries from the same bundle says what we add.
+
+Two more ratios keep the first ones honest. `api_runs` and `api_all` also import the routers that the API loads with the
+first request for them. `_in_use`: the libraries with one model made, since `import pydantic` alone loads next to
+nothing, and the first model all the rest.
 """
 
 import argparse
@@ -30,6 +34,7 @@ LIBRARIES = {
     "tick": ("boto3", "httpx", "pydantic"),
     "dead_letters": ("boto3", "httpx", "pydantic"),
 }
+IN_USE = "class _(pydantic.BaseModel): id: str"
 WITHOUT_FASTAPI = ("executor", "tick", "dead_letters")
 # The environment that Lambda and template.yaml give. Nothing is called, so the names need not exist.
 ENVIRONMENT = {
@@ -54,6 +59,7 @@ import sys, time
 sys.path.insert(0, {bundle!r})
 started = time.process_time()
 import {modules}
+{then}
 spent = time.process_time() - started
 import json
 print(json.dumps({{"seconds": spent, "modules": len(sys.modules), "fastapi": "fastapi" in sys.modules}}))
@@ -71,13 +77,14 @@ class Import:
 
 @dataclass(frozen=True)
 class Case:
-    """Modules to import from a bundle."""
+    """Modules to import from a bundle, and a statement after that."""
 
     bundle: Path
     modules: tuple[str, ...]
+    then: str = ""
 
     def run(self) -> Import:
-        code = CHILD.format(bundle=str(self.bundle), modules=", ".join(self.modules))
+        code = CHILD.format(bundle=str(self.bundle), modules=", ".join(self.modules), then=self.then)
         # -I -S: no site-packages, no user's environment; as bare as Lambda.
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-c", code], env=ENVIRONMENT, stdout=subprocess.PIPE, check=True
@@ -93,29 +100,46 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def measure(options: argparse.Namespace) -> Result:
     with _folder(options.bundles) as folder:
         bundles = {function: _build(logical_id, folder) for logical_id, function in _functions().items()}
-        handlers = {name: Case(bundle, (f"functions.{name}.handler",)) for name, bundle in bundles.items()}
-        bare = {name: Case(bundle, _libraries(name, bundle)) for name, bundle in bundles.items()}
-        best = _interleaved([*handlers.values(), *bare.values()], options.rounds)
+        best = _interleaved(_cases(bundles), options.rounds)
     figures: dict[str, float] = {}
     for name in bundles:
-        mine, libraries = best[handlers[name]], best[bare[name]]
-        figures[f"{name}_ratio"] = mine.seconds / libraries.seconds
-        figures[f"{name}_ms"] = mine.seconds * 1000
-        figures[f"{name}_libraries_ms"] = libraries.seconds * 1000
-        figures[f"{name}_modules"] = mine.modules
-    figures |= {f"fastapi_in_{name}": best[handlers[name]].fastapi for name in WITHOUT_FASTAPI}
+        figures |= _figures(name, best)
+    for loaded in ("api_runs", "api_all"):
+        figures[f"{loaded}_ratio"] = best[loaded].seconds / best["api_libraries"].seconds
+    figures |= {f"fastapi_in_{name}": best[name].fastapi for name in WITHOUT_FASTAPI}
     absent = {f"fastapi_in_{name}": "==0" for name in WITHOUT_FASTAPI}
     return Result("cold_start", figures, {"api_ratio": "<=1.25", "executor_ratio": "<=1.25", **absent})
+
+
+def _cases(bundles: dict[str, Path]) -> dict[str, Case]:
+    """What is measured, by name."""
+    cases: dict[str, Case] = {}
+    for name, bundle in bundles.items():
+        libraries = tuple(library for library in LIBRARIES[name] if (bundle / library).exists())
+        cases[name] = Case(bundle, (f"functions.{name}.handler",))
+        cases[f"{name}_libraries"] = Case(bundle, libraries)
+        cases[f"{name}_in_use"] = Case(bundle, libraries, IN_USE)
+    api = cases["api"]
+    routers = sorted(path.stem for path in (api.bundle / "functions/api/routers").glob("[a-z]*.py"))
+    cases["api_runs"] = Case(api.bundle, (*api.modules, "functions.api.routers.runs"))
+    cases["api_all"] = Case(api.bundle, (*api.modules, *(f"functions.api.routers.{router}" for router in routers)))
+    return cases
+
+
+def _figures(name: str, best: dict[str, Import]) -> dict[str, float]:
+    mine, libraries, in_use = best[name], best[f"{name}_libraries"], best[f"{name}_in_use"]
+    return {
+        f"{name}_ratio": mine.seconds / libraries.seconds,
+        f"{name}_ratio_in_use": mine.seconds / in_use.seconds,
+        f"{name}_ms": mine.seconds * 1000,
+        f"{name}_libraries_ms": libraries.seconds * 1000,
+        f"{name}_modules": mine.modules,
+    }
 
 
 def _functions() -> dict[str, str]:
     """Logical id → folder."""
     return template.functions(template.load(PROJECT))
-
-
-def _libraries(function: str, bundle: Path) -> tuple[str, ...]:
-    """The bare libraries, as far as the bundle has them."""
-    return tuple(library for library in LIBRARIES[function] if (bundle / library).exists())
 
 
 @contextmanager
@@ -156,7 +180,7 @@ def _build(logical_id: str, folder: Path) -> Path:
     return bundle
 
 
-def _interleaved(cases: list[Case], rounds: int) -> dict[Case, Import]:
+def _interleaved(cases: dict[str, Case], rounds: int) -> dict[str, Import]:
     """The cheapest of `rounds` imports of each case."""
-    measured = [(case, case.run()) for _ in range(rounds) for case in cases]
-    return {case: min((run for of, run in measured if of == case), key=lambda run: run.seconds) for case in cases}
+    measured = [(name, case.run()) for _ in range(rounds) for name, case in cases.items()]
+    return {name: min((run for of, run in measured if of == name), key=lambda run: run.seconds) for name in cases}

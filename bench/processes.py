@@ -1,6 +1,8 @@
 """What a process and its children use, watched from outside while something else goes on."""
 
+import os
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -14,18 +16,20 @@ class Family:
     """Context manager: watches process `pid` and all below it.
 
     `peak_mb` is the sum of their resident memory; pages that processes share count in each. `parent_seconds` and
-    `children_seconds` are the CPU used meanwhile, by those that live to the end.
+    `children_seconds` are the CPU used meanwhile, by those that live to the end. `others_seconds` is what neither they
+    nor `friends`, nor we, used: on a machine that others work on, a rate means little without it.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, friends: Sequence[int] = ()) -> None:
         self._parent = psutil.Process(pid)
+        self._friends = [psutil.Process(friend) for friend in (*friends, os.getpid())]
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look_on, daemon=True)
-        self.peak_mb = self.parent_seconds = self.children_seconds = 0.0
+        self.peak_mb = self.parent_seconds = self.children_seconds = self.others_seconds = 0.0
         self.most_processes = 0
 
     def __enter__(self) -> Self:
-        self._before = self._seconds()
+        self._before, self._machine_before = self._seconds(), _machine_seconds()
         self._thread.start()
         return self
 
@@ -34,10 +38,11 @@ class Family:
     ) -> None:
         self._done.set()
         self._thread.join()
-        after = self._seconds()
+        after, machine = self._seconds(), _machine_seconds() - self._machine_before
         spent = {pid: seconds - self._before.get(pid, 0.0) for pid, seconds in after.items()}
+        self.others_seconds = max(machine - sum(spent.values()), 0.0)
         self.parent_seconds = spent.pop(self._parent.pid)
-        self.children_seconds = sum(spent.values())
+        self.children_seconds = sum(spent.values()) - sum(spent[friend.pid] for friend in self._friends)
 
     def _members(self) -> list[psutil.Process]:
         return [self._parent, *self._parent.children(recursive=True)]
@@ -49,7 +54,13 @@ class Family:
             self.most_processes = max(self.most_processes, len(memory))
 
     def _seconds(self) -> dict[int, float]:
-        return {member.pid: _cpu(member) for member in self._members()}
+        return {member.pid: _cpu(member) for member in [*self._members(), *self._friends]}
+
+
+def _machine_seconds() -> float:
+    """CPU used by everybody on this machine so far."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0) - getattr(times, "guest", 0))
 
 
 def _memory(process: psutil.Process) -> int:

@@ -3,7 +3,8 @@
 Level: the local stack, that is API, queue and functions in MiniStack on this machine, never AWS; mapping concurrency 8.
 One client orders 500 runs by POST /runs/batch, one request after the other; the flow is a stub that answers after
 200 ms, and then at once. Functions are warm: a first load starts them. The best of the rounds counts, as the machine is
-shared; latencies are over all rounds. Memory is the largest sum of the resident memory of emulator and functions.
+shared: `cores_used_by_others` says how much it was then. Latencies are over all rounds. Memory is the largest sum of
+the resident memory of emulator and functions.
 """
 
 import argparse
@@ -55,7 +56,7 @@ class Bench:
     def load(self, runs: int, batch: int, delay_ms: int) -> Load:
         """Order `runs` runs and wait until they are over."""
         self.stub.answer_after(delay_ms)
-        with Family(self.pid) as family:
+        with Family(self.pid, [self.stub.pid]) as family:
             began = time.perf_counter()
             submit_ms = [self._submit(batch) for _ in range(0, runs, batch)]
             self._wait()
@@ -94,7 +95,7 @@ class Bench:
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=int, default=500, help="runs of one load (500)")
     parser.add_argument("--batch", type=int, default=25, help="runs ordered in one request (25, at most 100)")
-    parser.add_argument("--rounds", type=int, default=2, help="loads of each kind; the best counts (2)")
+    parser.add_argument("--rounds", type=int, default=3, help="loads of each kind; the best counts (3)")
 
 
 def measure(options: argparse.Namespace) -> Result:
@@ -121,6 +122,7 @@ def _figures(loads: list[Load], runs: int) -> dict[str, float]:
         "processes": max(load.family.most_processes for load in loads),
         "emulator_cpu_ms_per_run": best.family.parent_seconds * 1000 / runs,
         "functions_cpu_ms_per_run": best.family.children_seconds * 1000 / runs,
+        "cores_used_by_others": best.family.others_seconds / best.seconds,
     }
 
 

@@ -64,6 +64,11 @@ def load() -> Config:
     return Config(document.get("current"), profiles)
 
 
+def names() -> list[str]:
+    """Of all profiles."""
+    return sorted(load().profiles)
+
+
 def choose(name: str | None, environment: Mapping[str, str] = os.environ) -> Profile:
     """The profile to use: `name`; else what SPARK_URL and SPARK_API_KEY say; else SPARK_PROFILE; else the current one.
 

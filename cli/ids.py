@@ -35,10 +35,10 @@ def resolve(api: Api, collection: str, text: str, **filters: Any) -> str:
 
 
 def pick(candidates: Iterable[Json], text: str) -> list[Json]:
-    """Those named exactly `text`; else those named so in another case; else those whose id begins or ends so."""
+    """Those with exactly this name or URL; else with this name in another case; else whose id begins or ends so."""
     candidates, wanted = list(candidates), text.lower()
     tests = (
-        lambda item: name_of(item) == text or item["id"] == text,
+        lambda item: text in (name_of(item), item["id"], item.get("url"), item.get("endpoint_name")),
         lambda item: name_of(item).lower() == wanted,
         lambda item: item["id"].lower().startswith(wanted) or item["id"].lower().endswith(wanted),
     )

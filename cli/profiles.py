@@ -14,11 +14,7 @@ from cli.tables import Column
 app = Noun(help="The deployments you work with, and their keys.")
 
 
-def profile_names() -> list[str]:
-    return sorted(config.load().profiles)
-
-
-NameArgument = Annotated[str, typer.Argument(help="Name of the profile.", autocompletion=profile_names)]
+NameArgument = Annotated[str, typer.Argument(help="Name of the profile.", autocompletion=config.names)]
 
 
 @app.verb("list")
@@ -37,7 +33,7 @@ def list_(session: Session) -> None:
 @app.verb()
 def get(
     session: Session,
-    name: Annotated[str | None, typer.Argument(help="By default the one in use.", autocompletion=profile_names)] = None,
+    name: Annotated[str | None, typer.Argument(help="By default the one in use.", autocompletion=config.names)] = None,
 ) -> None:
     """Show a profile: by default the one that commands use now, environment included. Keys are masked."""
     profile = config.choose(name or session.choices.get("profile"))

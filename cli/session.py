@@ -26,7 +26,8 @@ CHOICES = "spark.choices"
 
 EVERYWHERE = "Options of every command"
 ProfileOption = Annotated[
-    str | None, typer.Option("--profile", help="Deployment to talk to.", rich_help_panel=EVERYWHERE)
+    str | None,
+    typer.Option("--profile", help="Deployment to talk to.", rich_help_panel=EVERYWHERE, autocompletion=config.names),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's JSON.", rich_help_panel=EVERYWHERE)]
 NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours.", rich_help_panel=EVERYWHERE)]

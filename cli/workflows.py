@@ -1,22 +1,18 @@
 """`spark workflow`: flows of a source, ready to run, with their settings and versions."""
 
-import re
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from cli import batches, completion, ids, tables, times, watch
+from cli import batches, completion, flows, ids, tables, times, watch
 from cli.client import Json, given
-from cli.errors import EXIT_STATUS, CliError, usage
+from cli.errors import EXIT_STATUS, usage
 from cli.inputs import choose_input, parse_tweaks, read_lines
 from cli.session import Noun, Session, YesOption
 from cli.tables import Column
 
 app = Noun(help="Flows imported from a source, ready to run.")
-
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-FLOWS_SEARCHED = 1000
 
 WorkflowArgument = Annotated[
     str, typer.Argument(metavar="WORKFLOW", help="Name or id.", autocompletion=completion.names("workflows"))
@@ -54,8 +50,8 @@ def import_(
     source_id = ids.resolve(session.api, "sources", source)
     wishes = given(name=name, input_component=input_component, output_component=output_component)
     wishes |= {"source_id": source_id}
-    found = flow_ids(session, source_id, flow)
-    imported = [one for id in found if (one := import_flow(session, {**wishes, "flow_id": id}, again, skip=all))]
+    found = flows.ids_of(session, source_id, flow)
+    imported = [one for id in found if (one := flows.import_one(session, {**wishes, "flow_id": id}, again, skip=all))]
     show_list(session, imported) if all else show(session, imported[0])
     if imported:
         session.note(f'Next: spark workflow run {tables.short(imported[-1]["id"])} "Hello" --watch', "dim")
@@ -204,18 +200,6 @@ def delete(session: Session, workflow: WorkflowArgument, yes: YesOption = False)
     session.note(f"Deleted {workflow}.")
 
 
-def import_flow(session: Session, wish: Json, again: bool, *, skip: bool) -> Json | None:
-    """The new workflow; None if there is one of this flow already and that is fine."""
-    try:
-        workflow: Json = session.api.post("/workflows/import", wish, again="true" if again else None)
-    except CliError as error:
-        if not skip or not error.problem or error.problem["code"] != "already_imported":
-            raise
-        session.note(str(error), "dim")
-        return None
-    return workflow
-
-
 def path(session: Session, workflow: str) -> str:
     return f"/workflows/{ids.resolve(session.api, 'workflows', workflow)}"
 
@@ -230,20 +214,6 @@ def retry_policy(session: Session, workflow_id: str, wishes: Json) -> Json:
 
 def seconds(timeout: str | None) -> int | None:
     return None if timeout is None else int(times.seconds_of(timeout))
-
-
-def flow_ids(session: Session, source_id: str, flow: str | None) -> list[str]:
-    """The id of the flow that is meant, or of every flow of the source."""
-    if flow is not None and UUID.fullmatch(flow):
-        return [flow]
-    flows = list(session.api.items(f"/sources/{source_id}/flows", FLOWS_SEARCHED))
-    found = flows if flow is None else ids.pick(flows, flow)
-    if not found:
-        raise CliError("The source has no such flow.", hint="See `spark source flows`.")
-    if flow is not None and len(found) > 1:
-        listed = ", ".join(f"{item['id'][: tables.SHORT_ID]} {ids.name_of(item)}" for item in found[:5])
-        raise usage(f"{flow!r} fits {len(found)} flows: {listed}", "Use one of these ids.")
-    return [item["id"] for item in found]
 
 
 def show_list(session: Session, workflows: list[Json]) -> None:

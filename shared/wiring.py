@@ -45,6 +45,8 @@ CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
     user_agent_extra="spark",
 )
+# Links would be signed the old way in old regions, which S3 refuses for objects that KMS encrypted.
+S3_CONFIG = CONFIG.merge(Config(signature_version="s3v4"))
 
 
 def now() -> datetime:
@@ -63,7 +65,7 @@ def new_id(prefix: str) -> str:
 @cache
 def client(service: str) -> Any:
     """The low-level client of an AWS service. Its endpoint and region come from boto3's own variables."""
-    return boto3.client(service, config=CONFIG)  # type: ignore[call-overload]
+    return boto3.client(service, config=S3_CONFIG if service == "s3" else CONFIG)  # type: ignore[call-overload]
 
 
 @cache

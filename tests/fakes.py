@@ -64,18 +64,21 @@ class Faults:
 
     `crash_at` n: the n-th step (from 1) raises `Crash`, and so does every later one until `revive`. `refuse` names
     operations that answer `Unavailable` instead, and how often; `repeat` those whose answer is lost, so that the client
-    asks a second time.
+    asks a second time; `meanwhile` is what others do just before an operation counts.
     """
 
     crash_at: int | None = None
     refuse: dict[str, int] = field(default_factory=dict)
     repeat: dict[str, int] = field(default_factory=dict)
+    meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
     steps: list[str] = field(default_factory=list)
     dead: bool = False
     _lock: Any = field(default_factory=threading.RLock, repr=False)
 
     def before(self, operation: str) -> None:
         self._step(f"before {operation}")
+        if (others := self.meanwhile.pop(operation, None)) is not None:
+            others()
         with self._lock:
             if self.refuse.get(operation, 0):
                 self.refuse[operation] -= 1

@@ -90,8 +90,9 @@ def _install(layout: Layout, name: str, folder: Path) -> None:
 
 def _run(layout: Layout, name: str, draft: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     runtime = f"RUNTIME=python{python_minor(layout.emulator_python)}"
+    here = [f"ARTIFACTS_DIR={draft}", runtime, "PLATFORM=", "LINK_MODE=hardlink"]
     return subprocess.run(  # noqa: S603 the command is ours
-        [_make(), "-s", "-f", "build.mk", f"requirements-{name}", f"ARTIFACTS_DIR={draft}", runtime, "PLATFORM="],
+        [_make(), "-s", "-f", "build.mk", f"requirements-{name}", *here],
         cwd=layout.project,
         env={**os.environ, **settings},
         capture_output=True,

@@ -1,13 +1,12 @@
-"""The app: what it is called, how it treats errors, and the table of its routers."""
+"""The app: what it is called, how it treats errors, and what every request passes through."""
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.routing import APIRoute
 
-from functions.api import BASE, docs, errors, openapi
+from functions.api import BASE, errors, openapi
 from functions.api.deprecated import OldSpellings
 from functions.api.middleware import BodyLimit, Correlation
-from functions.api.routers import dead_letters, health, runs, sources, workflows
+from functions.api.table import Contents
 from shared.settings import Settings
 
 VERSION = "0.1.0"
@@ -18,17 +17,9 @@ Every request but those for health and documentation carries the header `X-API-K
 """
 EXPOSED_HEADERS = ["ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "X-Correlation-Id"]
 
-ROUTERS = (
-    sources.router,
-    workflows.router,
-    runs.router,
-    dead_letters.router,
-    health.router,
-)
-
 
 def create_app(settings: Settings) -> FastAPI:
-    """The API with `settings`."""
+    """The API with `settings`. Which endpoints there are stands in `table.py`."""
     app = FastAPI(
         title="Spark",
         version=VERSION,
@@ -39,15 +30,12 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=operation_id,
         separate_input_output_schemas=False,
     )
-    for router in ROUTERS:
-        app.include_router(router, prefix=BASE)
-    app.include_router(docs.router, prefix=BASE, include_in_schema=False)
-    app.include_router(health.router, include_in_schema=False)
     errors.register(app)
     openapi.publish(app)
+    # The last one added is the first that a request meets.
+    app.add_middleware(Contents, api=app)
     app.add_middleware(OldSpellings)
     app.add_middleware(BodyLimit)
     if settings.allowed_origins:
@@ -60,8 +48,3 @@ def create_app(settings: Settings) -> FastAPI:
         )
     app.add_middleware(Correlation)
     return app
-
-
-def operation_id(route: APIRoute) -> str:
-    """An operation is called as the function that answers it."""
-    return route.name

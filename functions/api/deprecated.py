@@ -52,7 +52,9 @@ class OldSpellings:
 
 
 def translate(method: str, path: str) -> tuple[str, str]:
-    """Method and path as they are spelt today."""
+    """Method and path as they are spelt today. Load balancers ask for the health at the root."""
+    if path.startswith("/health"):
+        path = BASE + path
     for old in RENAMED:
         if path == old or path.startswith(old + "/"):
             path = RUNS + path.removeprefix(old)

@@ -8,7 +8,9 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse, HTMLResponse
 from starlette.exceptions import HTTPException
 
-router = APIRouter()
+from functions.api import BASE
+
+router = APIRouter(prefix=BASE, include_in_schema=False)
 
 # Links are relative, so that they hold behind any prefix.
 OPENAPI = "openapi.json"

@@ -16,6 +16,7 @@ from shared import errors
 from shared.errors import AlreadyImported, Delivered, FlowFailure, InUse, Invalid, SparkError
 from shared.observability import logger
 
+AWS_ERRORS = (BotoCoreError, ClientError)
 RETRY_SECONDS = 2  # what a 503 asks for when nobody knows better
 IN_FLIGHT_SECONDS = 5
 
@@ -127,8 +128,8 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(SparkError, _on_spark_error)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(ClientError, _on_aws)
-    app.add_exception_handler(BotoCoreError, _on_aws)
+    for aws in AWS_ERRORS:
+        app.add_exception_handler(aws, _on_aws)
     app.add_exception_handler(Exception, _on_unexpected)
 
 

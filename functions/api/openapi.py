@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from functions.api import deprecated
+from functions.api import deprecated, table
 from functions.api.errors import FieldProblem, Problem, responses
 from shared.settings import Settings
 
@@ -19,6 +19,7 @@ def publish(app: FastAPI) -> None:
 
     def openapi() -> Document:
         if app.openapi_schema is None:
+            table.add_all(app)
             app.openapi_schema = complete(generate())
         return app.openapi_schema
 

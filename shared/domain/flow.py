@@ -9,7 +9,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -72,9 +71,10 @@ class Component(BaseModel):
     display_name: str
 
 
-@dataclass(frozen=True)
-class RemoteFlow:
+class RemoteFlow(BaseModel):
     """A flow as a source lists it. `lfx serve` knows id, name and description only; lists never carry the icon."""
+
+    model_config = ConfigDict(frozen=True)
 
     id: str
     name: str

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from shared.domain import message
 from shared.domain.dead_letter import MAX_RETURNS
 from shared.domain.leases import Leases
+from shared.domain.message import Delivery
 from shared.domain.retry import RetryPolicy
 from shared.domain.run import LONGEST_DEFERRAL, Run, RunStatus
 from shared.domain.workflow import WorkflowSettings
@@ -22,7 +24,7 @@ from shared.errors import Delivered, FlowFailure
 from shared.langflow import FlowAnswer, FlowCall, LangFlow, Running, Stopper
 from shared.services import watching
 from shared.store import keys
-from tests.fakes import NOON, Clock, Crash, Faults, ScriptedLangFlow, echo, until_stopped
+from tests.fakes import NOON, Clock, Crash, Faults, ScriptedLangFlow, echo, refusal, until_stopped
 from tests.stub_langflow import ECHO, StubLangFlow
 from tests.world import BROKEN, BUSY, CUT_OFF, LEASE, WAKE_AFTER, World, a_message, a_run, a_source, a_workflow
 
@@ -189,9 +191,7 @@ def test_an_early_message_that_cannot_be_sent_on_is_not_lost() -> None:
     assert world.run(run).status == "completed"
 
 
-def _delivery(run: Run) -> Any:
-    from shared.domain import message
-
+def _delivery(run: Run) -> Delivery:
     return message.announce(run)
 
 
@@ -405,6 +405,37 @@ def test_a_worker_that_comes_back_after_its_lease_changes_nothing() -> None:
     assert claims(world, run) == [1, 3]
 
 
+def test_a_worker_that_comes_back_while_another_has_its_run_changes_nothing() -> None:
+    world = World()
+    (run,) = world.submit()
+    back = threading.Event()
+
+    def sleeps_too_long(call: FlowCall, stopper: Stopper) -> FlowAnswer:
+        back.wait(10)
+        return FlowAnswer(text="too late", output={})
+
+    first = threading.Thread(target=world.deliver, args=(10, world.executor()))
+    world.langflow.runs = [sleeps_too_long]
+    first.start()
+    while not world.langflow.calls:
+        time.sleep(0.001)
+    world.clock.forward(minutes=7)
+    assert world.tick().lost == 1
+
+    def first_comes_back_meanwhile(call: FlowCall, stopper: Stopper) -> FlowAnswer:
+        back.set()
+        first.join()
+        assert world.run(run).status == "running"
+        return DONE
+
+    world.langflow.runs = [first_comes_back_meanwhile]
+    world.clock.forward(minutes=1)
+    world.deliver()
+
+    assert (world.run(run).status, world.run(run).attempt) == ("completed", 2)
+    assert world.pages(run)[-1].output == "done"
+
+
 def test_a_worker_lost_with_a_job_in_langflow_is_replaced_and_the_job_is_not_started_again() -> None:
     world = World()
     (run,) = world.submit(**JOB)
@@ -532,22 +563,24 @@ def _assert_no_turn_was_taken_twice(world: World, run: Run, crash_at: int) -> No
 # ------------------------------------------------------------------------------------- answers that were lost
 
 
-@pytest.mark.parametrize("script", [[], [BUSY], [BROKEN]], ids=["completed", "retry", "failed"])
-def test_an_end_that_was_saved_although_its_answer_was_lost_is_recognised(script: list[Any]) -> None:
+@pytest.mark.parametrize(("failure", "status"), [(None, "completed"), (BUSY, "pending"), (BROKEN, "failed")])
+def test_an_end_that_was_saved_although_its_answer_was_lost_is_recognised(
+    failure: FlowFailure | None, status: str
+) -> None:
     world = World(clock=Clock(NOON + timedelta(microseconds=123_456)))
     (run,) = world.submit()
 
     def answer(call: FlowCall, stopper: Stopper) -> FlowAnswer:
         world.faults.repeat["put_many"] = 1
-        if script:
-            raise script[0]
+        if failure is not None:
+            raise failure
         return DONE
 
     world.langflow.runs = [answer]
     world.deliver()
 
     ended = world.run(run)
-    assert ended.status == {"": "completed"}.get("") if not script else ended.status != "running"
+    assert ended.status == status
     assert len(world.pages(run)) == 1
     if ended.status == "pending":
         assert [sent.message.turn for sent in world.queue.sent] == [0, 2]  # announced all the same
@@ -709,15 +742,16 @@ def test_a_source_never_has_more_runs_than_its_limit_however_many_executors_ther
 
 
 def test_leases_of_a_dead_executor_are_free_again_after_its_time() -> None:
+    """Its run is not tried again, so nobody gives the lease back."""
     world = World(source=a_source(max_concurrency=1))
-    first, second = world.submit(2)
+    first, second = world.put(a_run(1, retry=ONCE), a_run(2))
     _die_in(world, first)
 
-    world.execute([a_message(world.run(second))])
+    world.execute([a_message(second)])
     assert (world.run(second).status, world.run(second).attempt) == ("pending", 0)
 
     world.settle(timedelta(minutes=15))
-    assert [world.run(run).status for run in (first, second)] == ["completed", "completed"]
+    assert [world.run(run).status for run in (first, second)] == ["failed", "completed"]
 
 
 def test_a_job_holds_its_lease_until_it_ends() -> None:
@@ -770,6 +804,45 @@ def test_a_langflow_that_is_away_for_a_while_loses_no_job() -> None:
 
     assert (world.run(run).status, world.run(run).attempt) == ("completed", 1)
     assert len(world.langflow.submitted) == 1
+
+
+@pytest.mark.parametrize("trouble", [CUT_OFF, FlowFailure("timeout", "No answer.", Delivered.unknown)])
+def test_a_submission_of_unknown_outcome_is_repeated_under_the_same_key_whatever_the_policy(
+    trouble: FlowFailure,
+) -> None:
+    policy = RetryPolicy(unknown_outcome=False)
+    world = World(workflow=a_workflow(settings=WorkflowSettings(name="Echo", retry=policy)))
+    (run,) = world.submit(**JOB)
+    world.langflow.submissions = [trouble, "job-1"]
+    world.langflow.polls = [DONE]
+
+    world.settle()
+
+    ended = world.run(run)
+    assert (ended.status, ended.attempt, ended.may_have_run_before) == ("completed", 2, False)
+    assert len({call.idempotency_key for call in world.langflow.submitted}) == 1
+
+
+def test_a_fault_of_our_own_while_a_job_runs_does_not_lose_the_job() -> None:
+    world = World()
+    (run,) = world.submit(**JOB)
+    world.deliver()
+    world.langflow.polls = [refusal("KMSInternalException", "Try again.", "Decrypt"), ZeroDivisionError("oops"), DONE]
+
+    world.settle(timedelta(minutes=5))
+
+    assert (world.run(run).status, world.run(run).attempt) == ("completed", 1)
+    assert len(world.langflow.submitted) == 1
+
+
+def test_a_fault_of_our_own_that_does_not_pass_ends_a_job_at_its_deadline() -> None:
+    world = World(workflow=a_workflow(settings=WorkflowSettings(name="Echo", retry=ONCE)))
+    (run,) = world.submit(**JOB)
+    world.langflow.polls = [ZeroDivisionError("oops")] * 500
+
+    world.settle(timedelta(minutes=15))
+
+    assert world.run(run).status == "failed"
 
 
 def test_a_job_that_failed_fails_the_run_with_the_flows_own_words() -> None:

@@ -2,22 +2,19 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
+from functions.api import table
 from functions.api.dependencies import Caller, Id, orders
 from functions.api.errors import responses
 from functions.api.idempotency import OnlyOnce, existing
 from functions.api.pages import Page, Paged
-from functions.api.routers.runs import started
+from functions.api.starting import started
 from functions.api.views import RunView
 from shared import wiring
 from shared.domain.dead_letter import NO_PROJECT, DeadLetter
 
-router = APIRouter(
-    prefix="/dead-letters",
-    tags=["dead letters"],
-    responses=responses(401, 422, 503),
-)
+router = table.router("dead-letters")
 
 Unreadable = Annotated[bool, Query(description="Those that name no run and no project, because nobody can read them.")]
 

@@ -4,16 +4,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from botocore.exceptions import BotoCoreError, ClientError
-from fastapi import APIRouter
 from pydantic import BaseModel
 
-from functions.api.errors import responses
+from functions.api import table
+from functions.api.errors import AWS_ERRORS, responses
 from shared import wiring
 from shared.errors import Unavailable
 from shared.observability import logger
 
-router = APIRouter(prefix="/health", tags=["health"])
+router = table.router("health", needs_key=False)
 
 REMEMBERED_FOR = timedelta(seconds=5)  # strangers may ask, and each look costs calls
 
@@ -67,7 +66,7 @@ def get_readiness() -> Health:
 def _answers(name: str, ping: Callable[[], None]) -> bool:
     try:
         ping()
-    except (ClientError, BotoCoreError):
+    except AWS_ERRORS:
         logger.warning("health.no_answer", extra={"part": name}, exc_info=True)
         return False
     return True

@@ -1,33 +1,31 @@
 """Runs: executions of workflows."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.api import BASE, auth, dependencies
+from functions.api import starting, table
 from functions.api.bodies import Moment, RecordId, RunFields
 from functions.api.dependencies import Caller, Id, Wait, orders
 from functions.api.errors import Refusal, refusal, responses
-from functions.api.idempotency import Once, OnlyOnce, Work, existing
+from functions.api.idempotency import OnlyOnce, Work, existing
 from functions.api.pages import Page, Paged, make_cursor, read_cursor
+from functions.api.starting import RunQuery
 from functions.api.views import RunView, run_view
 from shared import wiring
 from shared.domain.record import Instant
 from shared.domain.run import FINAL, Attempt, LogLine, Run, RunError, RunStatus, Step
 from shared.errors import Invalid, SparkError
-from shared.services import submission, sweeping, waiting
-from shared.services.ordering import Orders
+from shared.services import submission, sweeping
 from shared.services.sweeping import Swept
 from shared.store.runs import RunFilter
 
-router = APIRouter(prefix="/runs", tags=["runs"], responses=responses(401, 422, 503))
+router = table.router("runs")
 
 MAX_BATCH = 100
 MAX_SWEEP = 500
-
-ENDED: dict[int | str, dict[str, Any]] = {200: {"model": RunView, "description": "It ended while the answer was held."}}
 
 
 class RunOrder(RunFields):
@@ -129,29 +127,13 @@ class RunLogs(BaseModel):
     items: list[AttemptLog]
 
 
-class RunQueryParameters:
-    """The filters of a list of runs. `since` and `until` mean when the run was created; both ends are included."""
-
-    def __init__(
-        self,
-        status: Annotated[RunStatus | None, Query()] = None,
-        since: Annotated[Moment | None, Query()] = None,
-        until: Annotated[Moment | None, Query()] = None,
-    ) -> None:
-        self._status, self._since, self._until = status, since, until
-
-    def of(self, workflow_id: str | None) -> RunFilter:
-        return RunFilter(workflow_id=workflow_id, status=self._status, since=self._since, until=self._until)
-
-
-RunQuery = Annotated[RunQueryParameters, Depends(RunQueryParameters)]
 OfWorkflow = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
-@router.post("", status_code=202, responses={**ENDED, **responses(404, 409)})
+@router.post("", status_code=202, responses={**starting.ENDED, **responses(404, 409)})
 def create_run(body: RunOrder, caller: Caller, once: OnlyOnce, response: Response, wait: Wait = 0) -> RunView:
     """Run a workflow. 202 while it is under way; 200 when it ended within `wait` seconds."""
-    return start(body.workflow_id, body, wait, caller, once, response)
+    return starting.start(body.workflow_id, body, wait, caller, once, response)
 
 
 @router.post("/batch", status_code=202, responses={200: {"model": BatchAnswer, "description": "None was accepted."}})
@@ -221,7 +203,7 @@ def retry_runs(body: Sweep, caller: Caller, once: OnlyOnce) -> SweepAnswer:
 def get_run(run_id: Id, caller: Caller, wait: Wait = 0) -> RunView:
     """One run with its input and output, perhaps after waiting for its end."""
     runs = wiring.runs()
-    return run_view(_wait(runs.get(caller.project_id, run_id), wait), runs, wiring.payloads())
+    return run_view(starting.wait(runs.get(caller.project_id, run_id), wait), runs, wiring.payloads())
 
 
 @router.post("/{run_id}/cancel", responses=responses(404, 409))
@@ -243,7 +225,7 @@ def retry_run(run_id: Id, caller: Caller, once: OnlyOnce, response: Response) ->
         lambda work: existing(ordering.runs.get, project, work.id("run")),
         lambda work: ordering.again(old, work.id("run")),
     )
-    return started(run, ordering, response)
+    return starting.started(run, ordering, response)
 
 
 @router.get("/{run_id}/steps", responses=responses(404))
@@ -261,33 +243,7 @@ def list_run_logs(run_id: Id, caller: Caller) -> RunLogs:
     return RunLogs(items=[AttemptLog(attempt=page.number, lines=page.logs) for page in attempts])
 
 
-def start(
-    workflow_id: str, fields: RunFields, wait: int, caller: auth.Caller, once: Once, response: Response
-) -> RunView:
-    """A new run, perhaps waited for."""
-    project, ordering = caller.project_id, orders(caller)
-    run = once.do(
-        caller,
-        fields,
-        lambda work: existing(ordering.runs.get, project, work.id("run")),
-        lambda work: ordering.run(workflow_id, fields.order(), work.id("run")),
-    )
-    return started(_wait(run, wait), ordering, response)
-
-
-def started(run: Run, ordering: Orders, response: Response) -> RunView:
-    """202 and where to look again, or 200 if it is over already."""
-    response.status_code = 200 if run.is_final else 202
-    response.headers["Location"] = f"{BASE}/runs/{run.id}"
-    return run_view(run, ordering.runs, ordering.bucket)
-
-
 def _attempts(project: str, run_id: str) -> list[Attempt]:
     runs = wiring.runs()
     runs.get(project, run_id)  # a run without pages is not a run that does not exist
     return runs.pages(project, run_id)
-
-
-def _wait(run: Run, seconds: int) -> Run:
-    until = wiring.now() + timedelta(seconds=seconds)
-    return waiting.wait_for_end(run, until, runs=wiring.runs(), now=wiring.now, sleep=dependencies.sleep)

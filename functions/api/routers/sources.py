@@ -3,10 +3,10 @@
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.api import BASE, etags
+from functions.api import BASE, etags, table
 from functions.api.bodies import Patch
 from functions.api.dependencies import Caller, Id, IfMatch, Verify, author, connect
 from functions.api.errors import Refusal, refusal, responses
@@ -20,7 +20,7 @@ from shared.services import connecting, syncing
 from shared.services.connecting import SourceChange
 from shared.services.syncing import SyncResult, SyncStatus
 
-router = APIRouter(prefix="/sources", tags=["sources"], responses=responses(401, 422, 503))
+router = table.router("sources")
 
 SYNC_TIME = timedelta(seconds=18)  # for one page of a sync; one more flow may take ten seconds
 

@@ -2,17 +2,16 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.api import BASE, etags
+from functions.api import BASE, etags, starting, table
 from functions.api.bodies import Patch, RecordId, RunFields
 from functions.api.dependencies import Caller, Id, IfMatch, Wait, author, connect
 from functions.api.errors import responses
 from functions.api.idempotency import OnlyOnce, Work, existing
 from functions.api.pages import Page, Paged
-from functions.api.routers import runs as run_routes
-from functions.api.routers.runs import RunQuery
+from functions.api.starting import RunQuery
 from functions.api.views import RunView, VersionView, version_view
 from shared import wiring
 from shared.domain.retry import RetryPolicy
@@ -30,7 +29,7 @@ from shared.domain.workflow import (
 from shared.services import importing, versioning
 from shared.services.importing import Wish
 
-router = APIRouter(prefix="/workflows", tags=["workflows"], responses=responses(401, 422, 503))
+router = table.router("workflows")
 
 FlowId = Annotated[str, Field(min_length=1, max_length=200, description="LangFlow's id of the flow.")]
 VersionNumber = Annotated[int, Path(ge=1, le=99_999_999)]
@@ -220,12 +219,12 @@ def rollback_workflow(workflow_id: Id, body: RollbackFields, caller: Caller, res
     return Rollback(workflow=done.workflow, changes=done.changes, differences=done.differences)
 
 
-@router.post("/{workflow_id}/runs", status_code=202, responses={**run_routes.ENDED, **responses(404, 409)})
+@router.post("/{workflow_id}/runs", status_code=202, responses={**starting.ENDED, **responses(404, 409)})
 def create_workflow_run(
     workflow_id: Id, body: RunFields, caller: Caller, once: OnlyOnce, response: Response, wait: Wait = 0
 ) -> RunView:
     """Run a workflow."""
-    return run_routes.start(workflow_id, body, wait, caller, once, response)
+    return starting.start(workflow_id, body, wait, caller, once, response)
 
 
 @router.get("/{workflow_id}/runs", responses=responses(400, 404))

@@ -6,6 +6,10 @@ import httpx
 import pytest
 
 from shared import wiring
+from shared.domain.workflow import Workflow
+from shared.errors import Conflict, NotFound
+from shared.services import syncing
+from shared.store.workflows import WorkflowStore
 from tests.integration.api.conftest import made
 from tests.integration.api.wire import LangFlowServer, a_flow, problem
 from tests.integration.conftest import Aws
@@ -196,3 +200,55 @@ def test_a_sync_of_a_dead_source_fails_as_one(
 ) -> None:
     langflow.gone()
     problem(api.post(f"/sources/{source['id']}/sync"), 503, "upstream_unavailable")
+
+
+def test_a_long_sync_goes_on_with_its_cursor(
+    api: httpx.Client, source: Json, langflow: LangFlowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syncing, "MAX_SYNCED", 2)
+    monkeypatch.setattr(syncing, "PAGE", 2)
+    langflow.flows = {f"flow-{n}": a_flow(f"flow-{n}") for n in range(5)}
+    for id in langflow.flows:
+        made(api.post("/workflows/import", json={"source_id": source["id"], "flow_id": id}))
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = api.post(f"/sources/{source['id']}/sync", params={"cursor": cursor} if cursor else {}).json()
+        seen += [item["workflow_id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert len(seen) == len(set(seen)) == 5
+
+
+def test_a_sync_goes_on_past_what_it_cannot_read(
+    api: httpx.Client, source: Json, workflow: Json, langflow: LangFlowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep: Json = {}
+    for _ in range(150):
+        deep = {"deeper": deep}
+    langflow.flows["flow-1"]["data"]["nodes"][0]["data"]["node"]["template"] = deep
+    (item,) = api.post(f"/sources/{source['id']}/sync").json()["items"]
+    assert (item["status"], item["error"]["code"]) == ("failed", "invalid")
+
+    def deleted(*arguments: Any, **more: Any) -> None:
+        raise NotFound("workflow", workflow["id"])
+
+    monkeypatch.setattr(syncing, "refresh", deleted)
+    assert api.post(f"/sources/{source['id']}/sync").json()["items"][0]["status"] == "unchanged"
+
+
+def test_a_cascade_meets_a_workflow_that_changes(
+    api: httpx.Client, source: Json, workflow: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, calls = WorkflowStore.save, list[int]()
+
+    def race(store: WorkflowStore, before: Workflow | None, after: Workflow) -> Workflow:
+        calls.append(1)
+        if len(calls) == 1:
+            raise Conflict("lost")
+        return save(store, before, after)
+
+    monkeypatch.setattr(WorkflowStore, "save", race)
+    assert api.delete(f"/sources/{source['id']}?cascade=true").status_code == 204
+    assert api.get(f"/workflows/{workflow['id']}").json()["enabled"] is False

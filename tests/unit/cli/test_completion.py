@@ -31,6 +31,7 @@ def filled(api: FakeApi) -> FakeApi:
         ("spark workflow run E", "Echo"),
         ("spark run get ", "00000001"),
         ("spark config use ", "test"),
+        ("spark run list --profile ", "test"),
     ],
 )
 def test_names_are_completed(filled: FakeApi, line: str, word: str) -> None:

@@ -30,6 +30,12 @@ def test_the_exact_name_beats_the_others(api: FakeApi, client: Api) -> None:
     assert resolve(client, "sources", "lab") == id_of("src", 1)
 
 
+def test_a_source_may_be_named_by_its_url(api: FakeApi, client: Api) -> None:
+    api.add_source("lab", url="http://one.test")
+    api.add_source("bench", url="http://two.test")
+    assert resolve(client, "sources", "http://one.test") == id_of("src", 1)
+
+
 def test_last_is_the_newest(api: FakeApi, client: Api) -> None:
     api.add_run()
     api.add_run()

@@ -3,8 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from shared.domain.breaker import Breaker
 from shared.domain.run import Run, RunStatus
+from shared.errors import Unavailable
 from shared.services.admission import MAX_WAIT, MIN_WAIT, Admission, Gate
 from tests.fakes import NOON
 from tests.world import World, a_run, a_source
@@ -54,6 +57,40 @@ def test_a_limited_source_takes_as_many_as_are_free_in_one_write() -> None:
     assert ids(admission.go) == ids([a_run(number) for number in range(3)])
     assert [(run.id, until) for run, until in admission.wait] == [(a_run(n).id, NOON + MIN_WAIT) for n in (3, 4)]
     assert world.faults.steps.count("after put") == 1
+
+
+def test_of_two_executors_that_want_the_last_lease_one_gets_it() -> None:
+    world, gate = a_world(max_concurrency=1)
+    other: list[Admission] = []
+    world.faults.meanwhile["put"] = lambda: other.append(ask(world, Gate(world.sources), [a_run(2)]))
+
+    mine = ask(world, gate, [a_run(1)])
+
+    assert ids(other[0].go) == [a_run(2).id]
+    assert ids([run for run, _ in mine.wait]) == [a_run(1).id]
+
+
+def test_leases_given_back_while_others_take_some_are_not_lost() -> None:
+    world, gate = a_world(max_concurrency=2)
+    ask(world, gate, [a_run(1)])
+    world.faults.meanwhile["put"] = lambda: ask(world, Gate(world.sources), [a_run(2)])
+
+    gate.release(world.source, [a_run(1).id], {}, NOON)
+
+    assert list(world.sources.get_leases("default", world.source.id).holders) == [a_run(2).id]
+
+
+def test_leases_that_keep_changing_are_no_reason_to_go_over_the_limit() -> None:
+    world, gate = a_world(max_concurrency=1)
+
+    def again() -> None:
+        leases = world.sources.get_leases("default", world.source.id)
+        world.sources.save_leases(leases, leases)  # the hook is out while it runs
+        world.faults.meanwhile["put"] = again
+
+    world.faults.meanwhile["put"] = again
+    with pytest.raises(Unavailable):
+        ask(world, gate, [a_run(1)])
 
 
 def test_leases_given_back_are_taken_by_others() -> None:

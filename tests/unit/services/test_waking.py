@@ -5,6 +5,7 @@ from datetime import timedelta
 from shared.domain.retry import RetryPolicy
 from shared.domain.run import RunStatus
 from shared.services.waking import Woken
+from shared.store import keys
 from tests.fakes import NOON
 from tests.world import WAKE_AFTER, World, a_run, id_of
 
@@ -45,8 +46,6 @@ def test_a_run_is_found_on_every_shard() -> None:
 
 def test_more_runs_than_a_page_holds_are_all_woken_when_they_are_of_one_shard() -> None:
     world = World()
-    from shared.store import keys
-
     mine = [n for n in range(6000) if keys.wake_shard(id_of("run", n)) == "00"][:250]
     world.put(*(a_run(number) for number in mine))
     world.clock.forward(minutes=5)
