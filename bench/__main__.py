@@ -1,6 +1,7 @@
 """`python -m bench [NAME] [--json] [--check] [options of NAME]`.
 
-Exit code 0 when all was measured, whatever the figures; with `--check` 1 when a target is missed. 2: not measured.
+Exit code 0 when all was measured, whatever the figures; with `--check` 1 when a target is missed. 2: of
+all, some could not be measured; a single one ends with its traceback.
 """
 
 import argparse

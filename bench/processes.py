@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -10,6 +11,17 @@ import psutil
 
 LOOK_EVERY_SECONDS = 0.2  # a look costs some milliseconds of the CPU that is being measured
 MB = 1024 * 1024
+QUIET = 0.15  # of one core; an idle emulator and its functions stay below
+
+
+def wait_for_quiet(patience_seconds: float) -> None:
+    """Return when the machine has been idle for a second, or after `patience_seconds` as it is."""
+    deadline = time.monotonic() + patience_seconds
+    while time.monotonic() < deadline:
+        before = _machine_seconds()
+        time.sleep(1)
+        if _machine_seconds() - before < QUIET:
+            return
 
 
 class Family:

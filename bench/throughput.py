@@ -2,9 +2,9 @@
 
 Level: the local stack, that is API, queue and functions in MiniStack on this machine, never AWS; mapping concurrency 8.
 One client orders 500 runs by POST /runs/batch, one request after the other; the flow is a stub that answers after
-200 ms, and then at once. Functions are warm: a first load starts them. The best of the rounds counts, as the machine is
-shared: `cores_used_by_others` says how much it was then. Latencies are over all rounds. Memory is the largest sum of
-the resident memory of emulator and functions.
+200 ms, and then at once. Functions are warm: a first load starts them. The best of the rounds counts, and each waits
+a while for a quiet machine: `cores_used_by_others` says how far that was in vain. Latencies are over all rounds. Memory
+is the largest sum of the resident memory of emulator and functions.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
 
-from bench.processes import Family
+from bench.processes import Family, wait_for_quiet
 from bench.result import Result
 from bench.servers import Stub, stub_langflow
 from bench.spark import Spark, over_http
@@ -52,10 +52,12 @@ class Bench:
     operator: Clients
     running: RunningStack
     pid: int
+    patience_seconds: float
 
     def load(self, runs: int, batch: int, delay_ms: int) -> Load:
         """Order `runs` runs and wait until they are over."""
         self.stub.answer_after(delay_ms)
+        wait_for_quiet(self.patience_seconds)
         with Family(self.pid, [self.stub.pid]) as family:
             began = time.perf_counter()
             submit_ms = [self._submit(batch) for _ in range(0, runs, batch)]
@@ -96,10 +98,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=int, default=500, help="runs of one load (500)")
     parser.add_argument("--batch", type=int, default=25, help="runs ordered in one request (25, at most 100)")
     parser.add_argument("--rounds", type=int, default=3, help="loads of each kind; the best counts (3)")
+    parser.add_argument("--patience", type=float, default=30, help="seconds a load waits for a quiet machine (30)")
 
 
 def measure(options: argparse.Namespace) -> Result:
-    with _bench() as bench:
+    with _bench(options.patience) as bench:
         bench.load(WARM_UP_RUNS, options.batch, DELAYS_MS[0])
         loads = {
             delay: [bench.load(options.runs, options.batch, delay) for _ in range(options.rounds)]
@@ -127,7 +130,7 @@ def _figures(loads: list[Load], runs: int) -> dict[str, float]:
 
 
 @contextmanager
-def _bench() -> Iterator[Bench]:
+def _bench(patience_seconds: float) -> Iterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="spark-bench-") as folder, stub_langflow() as stub:
         parameters = {"ExecutorConcurrency": str(CONCURRENCY), "WakeAfterSeconds": "300"}
         local = Stack(port=ports.free(), state_dir=Path(folder), parameters=parameters)
@@ -137,6 +140,6 @@ def _bench() -> Iterator[Bench]:
             assert process is not None  # it has just answered
             spark = Spark(over_http(running.api_url), running.api_key)
             workflow = spark.prepare(stub.url)
-            yield Bench(spark, workflow, stub, stack.connect(local), running, process.pid)
+            yield Bench(spark, workflow, stub, stack.connect(local), running, process.pid, patience_seconds)
         finally:
             stack.down(local, wipe=True)

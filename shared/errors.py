@@ -13,6 +13,8 @@ SparkError
 │   ├── KeyReused         this Idempotency-Key belongs to a request with another body
 │   └── NotVerified       the source does not answer, or refuses the key
 ├── NotFound              no such record in the caller's project
+├── OutOfTime             the rest of the request would outlive those who wait for its answer
+├── PayloadGone           a stored text is no longer there: it expired, or somebody deleted it
 ├── SchemaTooNew          the stored item was written by a newer Spark
 ├── Stale                 If-Match names an edition of the record that is no longer the current one
 ├── Unauthenticated       no key, or one we do not know
@@ -99,6 +101,14 @@ class NotFound(SparkError):
         super().__init__(f"No {noun} {id!r} in this project.")
         self.noun = noun
         self.id = id
+
+
+class OutOfTime(SparkError):
+    code = "out_of_time"
+
+
+class PayloadGone(SparkError):
+    code = "payload_expired"
 
 
 class SchemaTooNew(SparkError):

@@ -1,7 +1,8 @@
 """Logger and metrics of a function, and its tracer behind a switch. Made once, at import; Powertools reads its own
-environment (`POWERTOOLS_SERVICE_NAME`, `POWERTOOLS_LOG_LEVEL`, `POWERTOOLS_METRICS_NAMESPACE`)."""
+environment (`POWERTOOLS_SERVICE_NAME`, `POWERTOOLS_METRICS_NAMESPACE`)."""
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -14,6 +15,8 @@ from shared.settings import settings
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 logger = Logger(utc=True)
+# Powertools would rather take the level that Lambda filters by, and that one lets metrics pass (see template.yaml).
+logging.getLogger(logger.name).setLevel(settings().log_level)
 metrics = Metrics()
 
 

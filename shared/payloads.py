@@ -3,13 +3,17 @@
 import json
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ClientError
+
 from shared.domain.project import Retention
+from shared.errors import PayloadGone
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MAX_INLINE_BYTES = 4096
 LINK_SECONDS = 900
+NO_SUCH_KEY = "NoSuchKey"  # S3 says AccessDenied instead to who may not list the bucket
 
 
 class Payloads:
@@ -26,7 +30,18 @@ class Payloads:
         return len(body)
 
     def get_json(self, key: str) -> Any:
-        return json.loads(self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+        """What is stored under `key`.
+
+        Raises:
+            PayloadGone: nothing, any more.
+        """
+        try:
+            body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == NO_SUCH_KEY:
+                raise PayloadGone(f"The payload {key} is no longer there: it expired or was deleted.") from error
+            raise
+        return json.loads(body.read())
 
     def link(self, key: str) -> str:
         """A URL that anybody may fetch the payload from for 15 minutes."""

@@ -18,6 +18,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     stage: str = "local"
+    log_level: str = "INFO"
     table: str = ""
     run_queue_url: str = ""
     payload_bucket: str = ""

@@ -45,8 +45,10 @@ CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
     user_agent_extra="spark",
 )
-# Links would be signed the old way in old regions, which S3 refuses for objects that KMS encrypted.
-S3_CONFIG = CONFIG.merge(Config(signature_version="s3v4"))
+# Links would be signed the old way in old regions, which S3 refuses for objects that KMS encrypted. And they would name
+# the global host, which redirects to the region that it was not signed for; dual-stack hosts are all regional. They do
+# not apply where an endpoint is set.
+S3_CONFIG = CONFIG.merge(Config(signature_version="s3v4", use_dualstack_endpoint=True))
 
 
 def now() -> datetime:
@@ -134,12 +136,12 @@ def wake() -> WakeStore:
     return WakeStore(table())
 
 
-def langflow(source: "Source", correlation_id: str) -> "LangFlow":
-    """A client for `source`, with its key decrypted."""
+def langflow(source: "Source", correlation_id: str, seconds: float | None = None) -> "LangFlow":
+    """A client for `source`, with its key decrypted; for one question that has to be answered within `seconds`."""
     from shared.langflow import LangFlow
 
     key = cipher().decrypt(source.project_id, source.encrypted_key) if source.encrypted_key else None
-    return LangFlow(source.url, key, dialect=source.dialect, correlation_id=correlation_id)
+    return LangFlow(source.url, key, dialect=source.dialect, correlation_id=correlation_id, seconds=seconds)
 
 
 @cache

@@ -10,7 +10,7 @@ import itertools
 import json
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,11 +20,11 @@ from botocore.exceptions import ClientError
 from shared.domain import message
 from shared.domain.message import Delivery, RunMessage
 from shared.domain.source import Source
-from shared.errors import Conflict, FlowFailure, Unavailable
+from shared.errors import Conflict, FlowFailure, PayloadGone, Unavailable
 from shared.langflow import FlowAnswer, FlowCall, Running, Stopper
 from shared.queue import MAX_BATCH, MAX_DELAY
 from shared.store.keys import INDEXES, Key
-from shared.store.table import MAX_KEYS, MAX_STATEMENTS, Change, Item, Page, Value, key_of
+from shared.store.table import MAX_KEYS, MAX_STATEMENTS, Change, Item, Outcome, Page, Value, key_of
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 MAX_KEY_BYTES = {"pk": 2048, "sk": 1024}
@@ -64,13 +64,15 @@ class Faults:
 
     `crash_at` n: the n-th step (from 1) raises `Crash`, and so does every later one until `revive`. `refuse` names
     operations that answer `Unavailable` instead, and how often; `repeat` those whose answer is lost, so that the client
-    asks a second time; `meanwhile` is what others do just before an operation counts.
+    asks a second time; `meanwhile` is what others do just before an operation counts; `busy` says which
+    items of a batch the table is too busy to take, time and again.
     """
 
     crash_at: int | None = None
     refuse: dict[str, int] = field(default_factory=dict)
     repeat: dict[str, int] = field(default_factory=dict)
     meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
+    busy: Callable[[Item], bool] = lambda item: False
     steps: list[str] = field(default_factory=list)
     dead: bool = False
     _lock: Any = field(default_factory=threading.RLock, repr=False)
@@ -167,12 +169,12 @@ class MemoryTable:
             self._write(key, change.after)
         self._faults.after("put")
 
-    def put_many(self, changes: Sequence[Change]) -> list[bool]:
-        held: list[bool] = []
+    def put_many(self, changes: Sequence[Change]) -> list[Outcome]:
+        held: list[Outcome] = []
         for start in range(0, len(changes), MAX_STATEMENTS):
             self._faults.before("put_many")
             chunk = changes[start : start + MAX_STATEMENTS]
-            answer = [self._execute(change) for change in chunk]
+            answer = [None if self._faults.busy(change.after) else self._execute(change) for change in chunk]
             held += [self._execute(change) for change in chunk] if self._faults.is_repeated("put_many") else answer
             self._faults.after("put_many")
         return held
@@ -391,6 +393,7 @@ class MemoryPayloads:
     def __init__(self, faults: Faults | None = None) -> None:
         self._faults = faults or Faults()
         self.texts: dict[str, str] = {}
+        self.down = False
 
     def put_json(self, key: str, value: Any) -> int:
         try:
@@ -402,8 +405,10 @@ class MemoryPayloads:
         return len(self.texts[key].encode())
 
     def get_json(self, key: str) -> Any:
+        if self.down:
+            raise refusal("SlowDown", "Please reduce your request rate.", "GetObject")
         if key not in self.texts:
-            raise refusal("NoSuchKey", "The specified key does not exist.", "GetObject")
+            raise PayloadGone("The payload has expired.")
         return json.loads(self.texts[key])
 
     def link(self, key: str) -> str:
@@ -459,7 +464,9 @@ class ScriptedLangFlow:
             self.submitted.append(call)
         return _told(entry)
 
-    def poll(self, job_id: str, output_component: str | None = None) -> Running | FlowAnswer:
+    def poll(
+        self, job_id: str, output_component: str | None = None, tweaks: Mapping[str, Any] | None = None
+    ) -> Running | FlowAnswer:
         self._reach()
         with self._lock:
             self.polled.append(job_id)

@@ -4,6 +4,7 @@
 something can happen, until every run is over.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +25,12 @@ from shared.services.attempts import Attempts
 from shared.services.execution import Executor
 from shared.services.submission import Order, Submission
 from shared.services.waking import Waker, Woken
+from shared.store import keys
 from shared.store.dead_letters import DeadLetterStore
 from shared.store.projects import ProjectStore
 from shared.store.runs import RunFilter, RunStore
 from shared.store.sources import SourceStore
+from shared.store.table import Change
 from shared.store.wake import WakeStore
 from shared.store.workflows import WorkflowStore
 from tests.fakes import NOON, Clock, Crash, Faults, MemoryPayloads, MemoryQueue, MemoryTable, ScriptedLangFlow
@@ -135,6 +138,7 @@ class World:
         self.clock.forward(self.lag.total_seconds())
         self.faults.steps.clear()
         self._worker = self.executor()
+        self._invocations = itertools.count(1)
 
     def executor(self) -> Executor:
         attempts = Attempts(
@@ -155,16 +159,20 @@ class World:
 
     def submit(self, count: int = 1, **order: Any) -> list[Run]:
         order = {"input": "Hello", **order}
-        made = Submission(self.project, "key_test", "c-1", self.clock.at, WAKE_AFTER)
+        submitted = Submission(self.project, "key_test", "c-1", self.clock.at, WAKE_AFTER)
         ids = [id_of("run", number) for number in range(1, count + 1)]
         orders = [Order(**order) for _ in ids]
-        return submission.submit(made, self.workflow, orders, ids, runs=self.runs, queue=self.queue, bucket=self.bucket)
+        made = submission.submit(
+            submitted, self.workflow, orders, ids, runs=self.runs, queue=self.queue, bucket=self.bucket
+        )
+        return [submission.stored(run) for run in made]
 
     def cancel(self, run: Run) -> Run:
         return submission.cancel(run.project_id, run.id, self.clock.at, runs=self.runs, queue=self.queue)
 
     def execute(self, messages: Sequence[RunMessage], executor: Executor | None = None) -> None:
-        (executor or self._worker).execute(messages, self.clock.at + LEASE, "worker-1")
+        invocation = f"call-{next(self._invocations)}"
+        (executor or self._worker).execute(messages, self.clock.at + LEASE, "worker-1", invocation)
 
     def tick(self) -> Woken:
         return self.waker().wake_due(self.clock.at + TICK)
@@ -229,3 +237,10 @@ class World:
 
 def _unfinished(runs: Iterable[Run]) -> list[Run]:
     return [run for run in runs if not run.is_final]
+
+
+def unreadable(world: World, run: Run) -> None:
+    """`run` as a newer Spark left it."""
+    key = keys.run(run.project_id, run.id)
+    item = world.table.get(key)
+    world.table.put(Change(item, {**item, "schema": 99}))

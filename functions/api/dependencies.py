@@ -5,8 +5,8 @@ Stores and clients come straight from `shared.wiring`: each declared dependency 
 
 import time
 from dataclasses import replace
-from datetime import datetime
-from functools import cache, partial
+from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Header, Path, Query, Request, Security
@@ -15,13 +15,21 @@ from fastapi.security import APIKeyHeader
 from functions.api import auth
 from functions.api.auth import Doorkeeper
 from shared import wiring
+from shared.services.deadline import Deadline
 from shared.services.ordering import Orders
 from shared.services.submission import Submission
 from shared.services.versioning import Author
 from shared.settings import settings
 
 if TYPE_CHECKING:
+    from shared.domain.source import Source
+    from shared.langflow import LangFlow
     from shared.services.connecting import Connect
+
+# The function has 29 s. What is under way when this is over may take a few more: a connect cannot be interrupted for
+# five, and what was fetched is stored.
+REQUEST_TIME = timedelta(seconds=22)
+LEAST_TIME = timedelta(seconds=5)  # less would find servers dead that are slow
 
 # Ids are made by us; what does not look like one names nothing, so it is a 404.
 Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Its id.")]
@@ -50,9 +58,18 @@ def author(caller: auth.Caller, now: datetime) -> Author:
     return Author(project=caller.project_id, by=caller.key_id, now=now)
 
 
-def connect(caller: auth.Caller) -> "Connect":
-    """Makes clients for sources, which carry the correlation id of this request."""
-    return partial(wiring.langflow, correlation_id=caller.correlation_id)
+def deadline() -> Deadline:
+    """When the request that has just come must come to its end."""
+    return Deadline(wiring.now() + REQUEST_TIME, wiring.now)
+
+
+def connect(caller: auth.Caller, deadline: Deadline) -> "Connect":
+    """Makes clients for sources, which carry the correlation id of this request and have the time that it has left."""
+
+    def client(source: "Source") -> "LangFlow":
+        return wiring.langflow(source, caller.correlation_id, deadline.require(LEAST_TIME))
+
+    return client
 
 
 def orders(caller: auth.Caller) -> Orders:

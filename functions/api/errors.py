@@ -25,11 +25,13 @@ STATUS: dict[type[SparkError], int] = {
     errors.Unauthenticated: 401,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.PayloadGone: 409,
     errors.Stale: 412,
     errors.Invalid: 422,
     errors.SchemaTooNew: 500,
     errors.FlowFailure: 502,
     errors.Unavailable: 503,
+    errors.OutOfTime: 503,
 }
 """The nearest class in an error's ancestry counts. A FlowFailure that never reached LangFlow is a 503."""
 
@@ -45,6 +47,8 @@ TITLES = {
     "invalid": "The request breaks a rule",
     "malformed": "The request cannot be read",
     "not_found": "There is no such resource",
+    "out_of_time": "The request takes longer than an answer may",
+    "payload_expired": "What it needs is no longer kept",
     "schema_too_new": "The record was written by a newer version",
     "source_inactive": "The source is switched off or gone",
     "source_not_verified": "The source cannot be used",

@@ -27,9 +27,10 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """
     records = event["Records"]
     lease_until = wiring.now() + timedelta(milliseconds=context.get_remaining_time_in_millis())
+    worker = context.log_stream_name or context.aws_request_id
     try:
         executor: Executor = wiring.executor()
-        executor.execute(_read(records), lease_until, context.log_stream_name or context.aws_request_id)
+        executor.execute(_read(records), lease_until, worker, context.aws_request_id[:8])
     except Exception:  # noqa: BLE001  # the last place that can say what happened; SQS keeps the messages
         logger.exception("batch.failed")
         return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}

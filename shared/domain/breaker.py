@@ -12,6 +12,7 @@ from shared.domain.record import Instant, Record
 
 OPENS_AFTER = 5
 FIRST_PAUSE = timedelta(seconds=30)
+PROBE_LOOK = timedelta(seconds=5)  # a probe mostly answers sooner; its time may be minutes
 LONGEST_PAUSE = timedelta(minutes=10)
 MAX_DOUBLINGS = 5  # more would make no longer pause
 
@@ -52,7 +53,7 @@ def admit(breaker: Breaker | None, now: datetime, probe_for: timedelta) -> Close
     if breaker.open_until > now:
         return Open(breaker.open_until)
     if breaker.probe_until is not None and breaker.probe_until > now:
-        return Open(breaker.probe_until)
+        return Open(min(breaker.probe_until, now + PROBE_LOOK))
     return Probe(breaker.model_copy(update={"probe_until": now + probe_for}))
 
 
@@ -73,6 +74,11 @@ def after_failure(breaker: Breaker, now: datetime) -> Breaker:
             "probe_until": None,
         }
     )
+
+
+def without_probe(breaker: Breaker) -> Breaker:
+    """The probe came back with no news: the next one may go at once."""
+    return breaker.model_copy(update={"probe_until": None})
 
 
 def after_success(breaker: Breaker) -> Breaker:

@@ -40,12 +40,14 @@ class GiveUp:
     pass
 
 
-def decide(policy: RetryPolicy, attempt: int, failure: FlowFailure, chance: float) -> RetryAfter | GiveUp:
+def decide(
+    policy: RetryPolicy, attempt: int, failure: FlowFailure, chance: float, *, keyed: bool = False
+) -> RetryAfter | GiveUp:
     """What follows attempt number `attempt` (from 1) that ended in `failure`; `chance` in [0, 1) is the jitter.
 
     Full jitter as in AWS Architecture Blog, "Exponential Backoff And Jitter". Retry-After is a lower bound.
     """
-    if attempt >= policy.max_attempts or not is_retryable(policy, failure):
+    if attempt >= policy.max_attempts or not is_retryable(policy, failure, keyed=keyed):
         return GiveUp()
     longest = min(policy.initial_seconds * policy.multiplier ** (attempt - 1), policy.max_seconds)
     wait = longest * chance
@@ -54,10 +56,10 @@ def decide(policy: RetryPolicy, attempt: int, failure: FlowFailure, chance: floa
     return RetryAfter(timedelta(seconds=wait))
 
 
-def is_retryable(policy: RetryPolicy, failure: FlowFailure) -> bool:
+def is_retryable(policy: RetryPolicy, failure: FlowFailure, *, keyed: bool = False) -> bool:
     """Not delivered: yes. Outcome unknown: as the policy says. Answered: only if the policy retries flow failures."""
     if failure.delivered is Delivered.no:
         return True
     if failure.delivered is Delivered.unknown:
-        return policy.unknown_outcome
+        return policy.unknown_outcome or keyed
     return failure.code in OWN_LOGIC and policy.flow_failed

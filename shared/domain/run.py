@@ -18,6 +18,7 @@ from shared.errors import Conflict, Delivered, FlowFailure, cut
 
 EARLY = timedelta(seconds=1)  # SQS delays whole seconds: a message this much early is on time
 LEASE_GRACE = timedelta(seconds=60)  # how long after a lease ends the tick looks again
+CLOCK_SKEW = timedelta(seconds=30)  # how far the clocks of two functions may be apart
 LONGEST_WAKE = timedelta(hours=1)
 LONGEST_DEFERRAL = timedelta(hours=24)
 
@@ -97,6 +98,7 @@ class Run(Record):
     not_before: Instant | None = None
     wake_at: Instant | None = Field(None, description="When the tick looks after this run if nobody else did.")
     lease_until: Instant | None = None
+    claimed_by: str | None = Field(None, description="The invocation that works on it.")
     started_at: Instant | None = None
     finished_at: Instant | None = None
     deferred_since: Instant | None = None
@@ -178,14 +180,18 @@ def on_message(run: Run | None, turn: int, now: datetime) -> Acknowledge | SendA
     return Claim(run)
 
 
-def claim(run: Run, now: datetime, lease_until: datetime) -> Run:
-    """`run` in the hands of one executor until `lease_until`. A poll of a job goes on with the same attempt."""
+def claim(run: Run, now: datetime, lease_until: datetime, claimed_by: str) -> Run:
+    """`run` in the hands of one executor until `lease_until`. A poll of a job goes on with the same attempt.
+
+    `claimed_by` names the invocation, so that it knows its own claim when the table's answer was lost.
+    """
     polling = run.awaits_job
     return run.move(
         RunStatus.running,
         turn=run.turn + 1,
         attempt=run.attempt if polling else run.attempt + 1,
         lease_until=lease_until,
+        claimed_by=claimed_by,
         not_before=None,
         deferred_since=None,
         started_at=run.started_at or now,
@@ -225,8 +231,8 @@ def after_failure(
     run: Run, failure: FlowFailure, policy: RetryPolicy, now: datetime, chance: float, wake_after: timedelta
 ) -> Run:
     """`run` after its present attempt ended in `failure`: waiting for the next one, failed, or cancelled if asked."""
-    decision = decide(policy, run.attempt, failure, chance)
-    error = RunError.of(failure, run.attempt, retryable=is_retryable(policy, failure))
+    decision = decide(policy, run.attempt, failure, chance, keyed=_is_keyed(run))
+    error = attempt_error(run, failure, policy)
     if run.cancel_requested_at is not None:
         return cancel(run.model_copy(update={"error": error}), now, upstream_stopped=run.upstream_stopped)
     if isinstance(decision, GiveUp):
@@ -244,6 +250,16 @@ def after_failure(
         error=error,
         may_have_run_before=run.may_have_run_before or failure.delivered is not Delivered.no,
     )
+
+
+def attempt_error(run: Run, failure: FlowFailure, policy: RetryPolicy) -> RunError:
+    """How the present attempt of `run` is recorded when it ended in `failure`."""
+    return RunError.of(failure, run.attempt, retryable=is_retryable(policy, failure, keyed=_is_keyed(run)))
+
+
+def _is_keyed(run: Run) -> bool:
+    """Whether LangFlow knows the attempt by its idempotency key, so that asking again starts nothing twice."""
+    return run.needs_job and run.job_id is None
 
 
 def defer(run: Run, now: datetime, at: datetime, wake_after: timedelta) -> Run:
@@ -323,13 +339,11 @@ def on_wake(run: Run, now: datetime, wake_after: timedelta) -> WakeLater | Resen
         return Leave()
     if run.status is RunStatus.pending or run.awaits_job:
         return Resend(run.move(run.status, wake_at=now + _wake_distance(run, wake_after)))
-    if run.lease_until is not None and run.lease_until > now:
+    if run.lease_until is not None and run.lease_until + min(CLOCK_SKEW, wake_after) > now:
         return WakeLater(run.move(run.status, wake_at=run.lease_until + min(LEASE_GRACE, wake_after)))
     if run.job_id is not None:  # LangFlow works on: only the executor that asked for its state is gone
         return Resend(await_job(run, run.job_id, now, wake_after))
-    # A job's submission is safe to repeat under its idempotency key; a sync call may run the flow a second time.
-    delivered = Delivered.no if run.needs_job else Delivered.unknown
-    return WorkerLost(FlowFailure("worker_lost", "The executor that ran it ended without a word.", delivered))
+    return WorkerLost(FlowFailure("worker_lost", "The executor that ran it ended without a word.", Delivered.unknown))
 
 
 def _wake_distance(run: Run, wake_after: timedelta) -> timedelta:
@@ -346,6 +360,7 @@ def _end(run: Run, status: RunStatus, now: datetime, **changes: Any) -> Run:
         expires_at=expiry(run, now),
         wake_at=None,
         lease_until=None,
+        claimed_by=None,
         not_before=None,
         **changes,
     )

@@ -1,11 +1,11 @@
 """What is asked of LangFlow: one run of one flow, and how v2 and v1 want it said."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from shared.domain.flow import looks_secret
-from shared.errors import Delivered, FlowFailure
+from shared.domain.run import Step
 from shared.langflow.connection import mapping
 
 # The field that takes a component's text, by the type its id begins with. The chat input takes it by itself.
@@ -26,7 +26,6 @@ class FlowCall:
         output_component: id of the component whose output counts; None is all of them.
         timeout_seconds: for the whole call. LangFlow itself ends sync runs after 300.
         idempotency_key: of background jobs; LangFlow compares it across flows, so the flow's id belongs inside.
-        globals: global variables of this run only. Refused for background jobs, where LangFlow would ignore them.
     """
 
     flow_id: str
@@ -37,7 +36,6 @@ class FlowCall:
     output_component: str | None = None
     timeout_seconds: float = 120.0
     idempotency_key: str | None = None
-    globals: Mapping[str, str] = field(default_factory=dict)
 
 
 def v2_body(call: FlowCall) -> dict[str, Any]:
@@ -50,8 +48,6 @@ def v2_body(call: FlowCall) -> dict[str, Any]:
         body["tweaks"] = tweaks
     if call.session_id is not None:
         body["session_id"] = call.session_id
-    if call.globals:
-        body["globals"] = dict(call.globals)
     if call.output_component is not None:
         body["output_ids"] = [call.output_component]
     return body
@@ -65,18 +61,6 @@ def v1_body(call: FlowCall) -> dict[str, Any]:
     if call.session_id is not None:
         body["session_id"] = call.session_id
     return body
-
-
-def v1_headers(call: FlowCall) -> dict[str, str]:
-    """v1 takes the variables of a run as headers.
-
-    Raises:
-        FlowFailure: `upstream_refused` when one cannot be a header.
-    """
-    if not all(map(fits_header, (*call.globals.keys(), *call.globals.values()))):
-        # Final: this server will not learn to take it.
-        raise FlowFailure("upstream_refused", "LangFlow's v1 API takes ASCII variables only.", Delivered.yes)
-    return {f"x-langflow-global-var-{name}": value for name, value in call.globals.items()}
 
 
 def _tweaks(call: FlowCall) -> dict[str, Any]:
@@ -94,11 +78,22 @@ def _component_type(call: FlowCall) -> str:
     return "ChatInput" if call.input_component is None else call.input_component.partition("-")[0]
 
 
-def secrets(call: FlowCall, key: str | None) -> list[str]:
-    """What must not be repeated: the key, the call's variables, and tweaks of fields that look like credentials."""
-    fields = [entry for component in call.tweaks.values() for entry in mapping(component).items()]
+def secrets(tweaks: Mapping[str, Any], key: str | None) -> list[str]:
+    """What must not be repeated: the key, and tweaks of fields that look like credentials."""
+    fields = [entry for component in tweaks.values() for entry in mapping(component).items()]
     typed = [value for name, value in fields if isinstance(value, str) and looks_secret(name)]
-    return [secret for secret in (key or "", *call.globals.values(), *typed) if len(secret) >= SHORTEST_SECRET]
+    return [secret for secret in (key or "", *typed) if len(secret) >= SHORTEST_SECRET]
+
+
+def without(steps: Iterable[Step], secrets: Sequence[str]) -> tuple[Step, ...]:
+    """`steps` with each of `secrets` starred out of their errors."""
+    return tuple(step.model_copy(update={"error": _starred(step.error, secrets)}) for step in steps)
+
+
+def _starred(text: str | None, secrets: Sequence[str]) -> str | None:
+    for secret in secrets:
+        text = text.replace(secret, "***") if text else text
+    return text
 
 
 def fits_header(text: str) -> bool:

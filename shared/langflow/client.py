@@ -5,7 +5,7 @@ as the v2 path is missing) and `lfx` (`lfx serve`: v2 sync runs and lists). Fact
 """
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -36,6 +36,7 @@ class LangFlow:
         api_key: sent as `x-api-key`; None for a server that asks for none.
         dialect: what `check` found; None counts as `langflow_v2`, which finds out by itself when v2 is missing.
         correlation_id: sent as `X-Correlation-Id`.
+        seconds: how long a check or a question about flows may take, where that is less than usual.
         transport: stands in for the network in tests.
 
     Raises:
@@ -49,11 +50,13 @@ class LangFlow:
         *,
         dialect: Dialect | None = None,
         correlation_id: str | None = None,
+        seconds: float | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._url = _base(url)
         self._dialect = dialect or Dialect.langflow_v2
         self._transport = transport
+        self._seconds = ASK_SECONDS if seconds is None else min(ASK_SECONDS, seconds)
         self._key = api_key
         self._headers = {"accept-encoding": "gzip", "accept": "application/json", "user-agent": "spark"}
         if api_key is not None:
@@ -67,7 +70,7 @@ class LangFlow:
         """What kind of server this is and whether it takes our key. Trouble is an answer, too: nothing is raised."""
         stopper = Stopper()
         try:
-            with stopper.deadline(CHECK_SECONDS):
+            with stopper.deadline(min(CHECK_SECONDS, self._seconds)):
                 return self._check(stopper)
         except FlowFailure as failure:
             return SourceCheck(reachable=False, message=failure.message)
@@ -113,7 +116,7 @@ class LangFlow:
         Raises:
             FlowFailure: see there; messages hold neither the key nor the call's variables.
         """
-        with self._hiding_secrets(call), stopper.deadline(call.timeout_seconds):
+        with _hiding(calls.secrets(call.tweaks, self._key)), stopper.deadline(call.timeout_seconds):
             if self._dialect is not Dialect.langflow_v1:
                 reply = self._send("POST", RUN_V2, stopper, json=calls.v2_body(call))
                 if not refusals.is_route_missing(reply):
@@ -125,7 +128,6 @@ class LangFlow:
                 f"/api/v1/run/{_segment(call.flow_id)}",
                 stopper,
                 json=calls.v1_body(call),
-                headers=calls.v1_headers(call),
             )
             return answers.from_v1(_good(reply), call.output_component)
 
@@ -138,31 +140,35 @@ class LangFlow:
         Raises:
             FlowFailure: `upstream_refused` where the server has no background jobs, …
         """
-        if call.globals:
-            # Final: LangFlow would run the flow without them, and a component that misses one ends "completed".
-            raise FlowFailure("upstream_refused", "Background jobs take no variables of their own.", Delivered.yes)
         stopper = Stopper()
-        with self._hiding_secrets(call), stopper.deadline(min(ASK_SECONDS, call.timeout_seconds)):
+        with _hiding(calls.secrets(call.tweaks, self._key)), stopper.deadline(min(ASK_SECONDS, call.timeout_seconds)):
             body = {**calls.v2_body(call), "mode": "background"}
             body.pop("output_ids", None)  # sync only; `poll` chooses instead
             if call.idempotency_key is not None:
                 body["idempotency_key"] = call.idempotency_key
             return answers.job_id(_good(self._send("POST", RUN_V2, stopper, json=body)))
 
-    def poll(self, job_id: str, output_component: str | None = None) -> Running | FlowAnswer:
-        """How job `job_id` is doing.
+    def poll(
+        self, job_id: str, output_component: str | None = None, tweaks: Mapping[str, Any] | None = None
+    ) -> Running | FlowAnswer:
+        """How job `job_id` is doing. `tweaks` are those it was submitted with: their secrets are not repeated.
 
         Raises:
             FlowFailure: the job's end if the code is `flow_failed`, `cancelled`, `job_lost`, or `timeout` with
                 `delivered` yes. Any other says that asking failed: the job may be well, ask again.
         """
+        secrets = calls.secrets(tweaks or {}, self._key)
+        with _hiding(secrets):
+            return self._poll(job_id, output_component, secrets)
+
+    def _poll(self, job_id: str, output_component: str | None, secrets: Sequence[str]) -> Running | FlowAnswer:
         stopper = Stopper()
         with stopper.deadline(ASK_SECONDS):
             reply = self._send("GET", RUN_V2, stopper, params={"job_id": job_id})
             answer = answers.from_v2(_good(reply), output_component)
         if isinstance(answer, Running):
             return answer
-        steps = self.steps(job_id)
+        steps = calls.without(self.steps(job_id), secrets)
         # A component that could not be built ends the job as completed, with nothing in it.
         broken = [step.error or "" for step in steps if step.error is not None]
         if broken and not answer.output:
@@ -213,7 +219,7 @@ class LangFlow:
 
     def _ask(self, path: str, params: Mapping[str, str] | None = None) -> Reply:
         stopper = Stopper()
-        with stopper.deadline(ASK_SECONDS):
+        with stopper.deadline(self._seconds):
             return _good(self._send("GET", path, stopper, params=params))
 
     def _send(
@@ -233,16 +239,16 @@ class LangFlow:
             raise FlowFailure("invalid_input", f"The input is no JSON: {error}", Delivered.yes) from error
         return exchange(request, self._transport, stopper)
 
-    @contextmanager
-    def _hiding_secrets(self, call: FlowCall) -> Iterator[None]:
-        """Failures say what LangFlow said, and LangFlow may repeat what it was given."""
-        try:
-            yield
-        except FlowFailure as failure:
-            secrets = calls.secrets(call, self._key)
-            if not any(secret in failure.message for secret in secrets):
-                raise
-            raise refusals.without(failure, secrets) from None  # the cause would say it again
+
+@contextmanager
+def _hiding(secrets: Sequence[str]) -> Iterator[None]:
+    """Failures say what LangFlow said, and LangFlow may repeat what it was given."""
+    try:
+        yield
+    except FlowFailure as failure:
+        if not any(secret in failure.message for secret in secrets):
+            raise
+        raise refusals.without(failure, secrets) from None  # the cause would say it again
 
 
 def _good(reply: Reply) -> Reply:

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 from shared.domain import breaker as breaker_rules
 from shared.domain import leases as lease_rules
-from shared.domain.breaker import Breaker, Closed, Open
+from shared.domain.breaker import Breaker, Closed, Open, Probe
 from shared.domain.run import Run
-from shared.domain.source import Source
+from shared.domain.source import Source, SourceStatus
 from shared.errors import Conflict, Unavailable
 from shared.observability import logger
 from shared.store.sources import SourceStore
@@ -28,6 +28,11 @@ class Admission:
     go: list[Run] = field(default_factory=list)
     wait: list[tuple[Run, datetime]] = field(default_factory=list)
 
+    def put_off(self, now: datetime) -> None:
+        """Nobody goes after all."""
+        self.wait += [(run, now + MIN_WAIT) for run in self.go]
+        self.go = []
+
 
 class Gate:
     """The limits of sources, as one executor environment asks and reports them."""
@@ -42,9 +47,14 @@ class Gate:
         """Sort `runs` of one source. A run whose job LangFlow already works on always goes: it only asks."""
         polls = [run for run in runs if run.awaits_job]
         fresh = [run for run in runs if not run.awaits_job]
-        admission = self._pass_breaker(breaker, fresh, now, lease_until)
+        if source.status is not SourceStatus.active:
+            return Admission(go=polls, wait=[(run, now + MAX_WAIT) for run in fresh])
+        verdict = breaker_rules.admit(breaker, now, lease_until - now)
+        admission = _pass(verdict, fresh, now)
         if source.max_concurrency is not None:
             self._take_leases(source, source.max_concurrency, admission, polls, now, lease_until)
+        if isinstance(verdict, Probe) and admission.go and not self._save_breaker(breaker, verdict.breaker):
+            admission.put_off(now)  # another executor probes
         admission.go += polls
         return admission
 
@@ -63,6 +73,15 @@ class Gate:
             if breaker.failures:
                 self._save_breaker(breaker, breaker_rules.after_success(breaker))
 
+    def report_nothing(self, source: Source, seen: Breaker) -> None:
+        """A probe may have ended without telling anything of its source: let another one try."""
+        if seen.open_until is None:
+            return
+        with self._lock:
+            breaker = self._sources.get_breaker(source.project_id, source.id)
+            if breaker.probe_until is not None:
+                self._save_breaker(breaker, breaker_rules.without_probe(breaker))
+
     def release(self, source: Source, ended: Sequence[str], held: dict[str, datetime], now: datetime) -> None:
         """Give back the leases of `ended` runs; those of runs that wait for a job go on until the given times."""
         if source.max_concurrency is None:
@@ -74,19 +93,6 @@ class Gate:
             if self._save_leases(leases, after):
                 return
         logger.warning("leases.not_released", extra={"source": source.id, "runs": list(ended)})
-
-    def _pass_breaker(self, breaker: Breaker, runs: list[Run], now: datetime, lease_until: datetime) -> Admission:
-        if not runs:
-            return Admission()
-        verdict = breaker_rules.admit(breaker, now, lease_until - now)
-        if isinstance(verdict, Closed):
-            return Admission(go=list(runs))
-        if isinstance(verdict, Open):
-            return Admission(wait=[(run, verdict.until) for run in runs])
-        soon = now + MIN_WAIT
-        if not self._save_breaker(breaker, verdict.breaker):
-            return Admission(wait=[(run, soon) for run in runs])
-        return Admission(go=runs[:1], wait=[(run, soon) for run in runs[1:]])
 
     def _take_leases(
         self,
@@ -128,7 +134,18 @@ class Gate:
         return True
 
 
+def _pass(verdict: Closed | Open | Probe, runs: list[Run], now: datetime) -> Admission:
+    """All, none or one of `runs`. While one probes, the others ask again soon: it may be back in a moment."""
+    match verdict:
+        case Closed():
+            return Admission(go=list(runs))
+        case Open(until):
+            return Admission(wait=[(run, min(until, now + MAX_WAIT)) for run in runs])
+        case Probe():
+            return Admission(go=runs[:1], wait=[(run, now + _patience(run, now)) for run in runs[1:]])
+
+
 def _patience(run: Run, now: datetime) -> timedelta:
-    """A run that has waited long asks less often: half the time waited so far."""
+    """A tenth of the time waited so far: a lease that comes free is taken soon, and a day of waiting stays cheap."""
     waited = now - (run.deferred_since or now)
-    return min(max(waited / 2, MIN_WAIT), MAX_WAIT)
+    return min(max(waited / 10, MIN_WAIT), MAX_WAIT)

@@ -12,11 +12,11 @@ from shared import payloads
 from shared.domain import run as run_rules
 from shared.domain.breaker import Breaker
 from shared.domain.project import Retention
-from shared.domain.retry import RetryPolicy, is_retryable
-from shared.domain.run import Attempt, LogLine, Run, RunError, RunStatus, Step
+from shared.domain.retry import RetryPolicy
+from shared.domain.run import Attempt, LogLine, Run, RunStatus, Step
 from shared.domain.source import Source
-from shared.domain.workflow import WorkflowVersion
-from shared.errors import Conflict, Delivered, FlowFailure, NotFound, cut
+from shared.domain.workflow import WorkflowSettings, WorkflowVersion
+from shared.errors import Conflict, Delivered, FlowFailure, NotFound, PayloadGone, cut
 from shared.langflow import FlowAnswer, FlowCall, LangFlow, Stopper
 from shared.observability import about, logger
 from shared.payloads import Payloads
@@ -25,8 +25,8 @@ from shared.services.submission import announce, input_of
 from shared.store.runs import RunStore
 
 SAVE_ROUNDS = 5  # how often the end of an attempt is saved again after the run was marked or moved meanwhile
-MAX_STEPS, MAX_LOGS = 200, 100  # a page stays well below 64 KB
-MAX_STEP_ERROR_BYTES = 200
+MAX_STEPS, MAX_LOGS = 100, 20  # at most 64 KB even if nothing could be compressed
+MAX_NAME_BYTES, MAX_STEP_ERROR_BYTES = 100, 200
 JOB_ENDS = frozenset({"flow_failed", "cancelled", "job_lost"})
 UPSTREAM_DOWN = frozenset({"upstream_unavailable", "upstream_error", "disconnected"})  # what a breaker counts
 
@@ -108,12 +108,12 @@ class Attempts:
         except FlowFailure as failure:
             if failure.code == "cancelled":  # hanging up does not stop a sync run; a job says itself that it was
                 return Cancelled(upstream_stopped=failure.delivered is Delivered.yes)
-            return Failed(_safe_to_repeat(assignment.run, failure))
+            return Failed(failure)
+        except PayloadGone as gone:
+            return Failed(FlowFailure("payload_expired", str(gone), Delivered.yes))
         except (ClientError, BotoCoreError) as error:
             logger.exception("attempt.aws_failed", extra=about(assignment.run))
-            return self._our_fault(
-                assignment.run, FlowFailure("aws_unavailable", f"An AWS service failed: {error}", Delivered.no)
-            )
+            return self._our_fault(assignment.run, FlowFailure("aws_unavailable", _aws_message(error), Delivered.no))
         except Exception as error:  # noqa: BLE001  # the boundary of a thread: anything unforeseen must end the attempt
             logger.exception("attempt.crashed", extra=about(assignment.run))
             return self._our_fault(
@@ -136,11 +136,11 @@ class Attempts:
         return self._answered(assignment, langflow.run(call, assignment.stopper))
 
     def _follow_job(self, assignment: Assignment, job_id: str, langflow: LangFlow) -> Outcome:
-        run = assignment.run
+        run, settings = assignment.run, assignment.version.settings
         if run.cancel_requested_at is not None:
             return Cancelled(langflow.stop(job_id))
         try:
-            answer = langflow.poll(job_id, assignment.version.settings.output_component)
+            answer = langflow.poll(job_id, settings.output_component, _tweaks(run, settings))
             if isinstance(answer, FlowAnswer):
                 return self._answered(assignment, answer)
         except FlowFailure as failure:
@@ -162,7 +162,7 @@ class Attempts:
             flow_id=assignment.version.flow_id,
             input_value=input_of(run, self.bucket),
             session_id=run.session_id or run.id,  # LangFlow's own default is one session for all runs of a flow
-            tweaks={**settings.tweaks, **(run.tweaks or {})},
+            tweaks=_tweaks(run, settings),
             input_component=settings.input_component,
             output_component=settings.output_component,
             timeout_seconds=max((assignment.deadline - self.now()).total_seconds(), 0.1),
@@ -185,9 +185,7 @@ class Attempts:
         if isinstance(outcome, Answered):
             changes |= {"steps": _steps(outcome.answer.steps), **outcome.output}
         if isinstance(outcome, Failed):
-            changes["error"] = RunError.of(
-                outcome.failure, run.attempt, retryable=is_retryable(assignment.policy, outcome.failure)
-            )
+            changes["error"] = run_rules.attempt_error(run, outcome.failure, assignment.policy)
         return page.model_copy(update=changes)
 
     def _answered(self, assignment: Assignment, answer: FlowAnswer) -> Answered:
@@ -205,7 +203,7 @@ class Attempts:
         try:
             return Answered(answer, {"output_key": key, "output_bytes": self.bucket.put_json(key, output)})
         except (ClientError, BotoCoreError) as error:
-            raise FlowFailure("aws_unavailable", f"The output was not kept: {error}", Delivered.unknown) from error
+            raise FlowFailure("aws_unavailable", _aws_message(error), Delivered.unknown) from error
 
     def _save(self, assignment: Assignment, outcome: Outcome, page: Attempt | None) -> Run | None:
         """Save the run's next state and the page, over whatever happened to the run while this turn is its last."""
@@ -249,17 +247,26 @@ class Attempts:
                 return run_rules.after_failure(run, failure, policy, now, self.chance(), self.wake_after)
 
 
-def _safe_to_repeat(run: Run, failure: FlowFailure) -> FlowFailure:
-    """A submission of unknown outcome can be sent again under its idempotency key as if it had never arrived."""
-    if run.needs_job and run.job_id is None and failure.delivered is Delivered.unknown:
-        return FlowFailure(failure.code, failure.message, Delivered.no, status=failure.status)
-    return failure
+def _tweaks(run: Run, settings: WorkflowSettings) -> dict[str, Any]:
+    return {**settings.tweaks, **(run.tweaks or {})}
+
+
+def _aws_message(error: ClientError | BotoCoreError) -> str:
+    """What a user may read: AWS's own texts name accounts, roles and keys, and go to the log only."""
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+    return f"An AWS service failed: {code}."
 
 
 def _steps(steps: Sequence[Step]) -> tuple[Step, ...]:
     """As many steps as a page has room for, each with the beginning of its error."""
     return tuple(
-        step.model_copy(update={"error": cut(step.error, MAX_STEP_ERROR_BYTES) if step.error else None})
+        step.model_copy(
+            update={
+                "name": cut(step.name, MAX_NAME_BYTES),
+                "component_id": cut(step.component_id, MAX_NAME_BYTES) if step.component_id else None,
+                "error": cut(step.error, MAX_STEP_ERROR_BYTES) if step.error else None,
+            }
+        )
         for step in steps[:MAX_STEPS]
     )
 

@@ -9,6 +9,7 @@ from shared.domain.source import Source, SourceCheck
 from shared.domain.workflow import Workflow
 from shared.errors import Conflict, InUse, NotVerified, Unavailable
 from shared.secrets import Cipher
+from shared.services.deadline import Deadline
 from shared.store.sources import SourceStore
 from shared.store.workflows import WorkflowStore
 
@@ -118,18 +119,25 @@ def known(source: Source, now: datetime, *, connect: Connect, sources: SourceSto
 
 
 def delete(
-    project: str, id: str, now: datetime, guard: Guard, *, cascade: bool, sources: SourceStore, workflows: WorkflowStore
+    project: str,
+    id: str,
+    guard: Guard,
+    deadline: Deadline,
+    *,
+    cascade: bool,
+    sources: SourceStore,
+    workflows: WorkflowStore,
 ) -> None:
     """Remove a source. With `cascade` its workflows are disabled first; doing it again after a crash goes on.
 
     Raises:
-        NotFound; whatever `guard` raises.
+        NotFound; whatever `guard` raises; OutOfTime.
         InUse: workflows of it would lose it, and `cascade` is off.
     """
     for _ in range(ROUNDS):
         current = sources.get(project, id)
         guard(current)
-        _release(current, now, cascade, workflows)
+        _release(current, cascade, workflows, deadline)
         try:
             return sources.delete(current)
         except Conflict:
@@ -137,10 +145,15 @@ def delete(
     raise Unavailable("The source keeps changing. Try again.")
 
 
-def users(source: Source, workflows: WorkflowStore) -> Iterator[Workflow]:
-    """The workflows of `source`. No index leads there, so all of the project's are looked at."""
+def users(source: Source, workflows: WorkflowStore, deadline: Deadline) -> Iterator[Workflow]:
+    """The workflows of `source`. No index leads there, so all of the project's are looked at.
+
+    Raises:
+        OutOfTime: there are too many.
+    """
     after: str | None = None
     while True:
+        deadline.require()
         page = workflows.list(source.project_id, limit=PAGE, after=after)
         yield from (workflow for workflow in page.items if workflow.source_id == source.id)
         if page.next is None:
@@ -168,11 +181,12 @@ def _findings(found: SourceCheck, now: datetime) -> dict[str, Any]:
     return {"check": found, "checked_at": now}
 
 
-def _release(source: Source, now: datetime, cascade: bool, workflows: WorkflowStore) -> None:
-    using = users(source, workflows)
+def _release(source: Source, cascade: bool, workflows: WorkflowStore, deadline: Deadline) -> None:
+    using = users(source, workflows, deadline)
     if cascade:
         for workflow in using:
-            _disable(workflow, now, workflows)
+            deadline.require()
+            _disable(workflow, deadline.now(), workflows)
         return
     ids = [workflow.id for workflow, _ in zip(using, range(MAX_NAMED), strict=False)]
     if ids:

@@ -8,13 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from shared.domain import run as run_rules
 from shared.domain.breaker import Breaker
 from shared.domain.message import Delivery, RunMessage
 from shared.domain.run import Acknowledge, Claim, Run, RunError, SendAgain
-from shared.domain.source import Source, SourceStatus
+from shared.domain.source import Source
 from shared.domain.workflow import WorkflowVersion
-from shared.errors import Delivered
+from shared.errors import Delivered, SparkError
 from shared.observability import about, count, logger
 from shared.queue import RunQueue
 from shared.services.admission import Admission, Gate
@@ -52,21 +54,24 @@ class Executor:
     wake_after: timedelta
     _versions: dict[tuple[str, str, int], WorkflowVersion] = field(default_factory=dict)
 
-    def execute(self, messages: Sequence[RunMessage], lease_until: datetime, worker: str) -> None:
+    def execute(self, messages: Sequence[RunMessage], lease_until: datetime, worker: str, invocation: str) -> None:
         """Do what `messages` announce, all at the same time, and return when it is done.
 
         Args:
             lease_until: when this invocation will be dead for certain.
             worker: who we are, for the record.
+            invocation: a name that no other call of this function has.
 
         Raises:
-            Unavailable, ClientError: nothing was claimed; deliver the messages again.
+            SparkError, ClientError: something could not be read or written. Deliver the messages again; what was
+                claimed is known by its turn, and what of it was not finished comes back when its lease ends.
         """
         due = self._sort(messages)
         contexts = self._contexts(due)
         self._fail_orphans([run for run in due if run.id not in contexts])
         admitted = self._admit([run for run in due if run.id in contexts], contexts, lease_until)
-        claimed = self._claim(admitted, lease_until)
+        claimed = self._claim(admitted, lease_until, invocation)
+        self._return(admitted, claimed, contexts)
         self._carry_out([self._assign(run, contexts[run.id], worker) for run in claimed])
 
     def _sort(self, messages: Sequence[RunMessage]) -> list[Run]:
@@ -88,7 +93,7 @@ class Executor:
         return due
 
     def _contexts(self, runs: Sequence[Run]) -> dict[str, Context]:
-        """Context by run id; a run whose workflow or source is gone, or switched off, has none.
+        """Context by run id; a run whose workflow or source is gone has none.
 
         A run fails for good without one, so what a quick read does not show is looked for again, consistently: it may
         have been written a moment ago.
@@ -105,7 +110,7 @@ class Executor:
         contexts = {}
         for id, version in known.items():
             source, breaker = found.get((version.project_id, version.source_id), (None, None))
-            if source is not None and breaker is not None and source.status is SourceStatus.active:
+            if source is not None and breaker is not None:
                 contexts[id] = Context(version, source, breaker)
         return contexts
 
@@ -118,7 +123,7 @@ class Executor:
     def _fail_orphans(self, runs: Sequence[Run]) -> None:
         """End runs that nothing could ever execute, with the reason."""
         for run in runs:
-            reason = "Its workflow or source was deleted or is switched off."
+            reason = "Its workflow or source was deleted."
             error = run_rules.error_of("source_missing", reason, run.attempt)
             self._end(run, error)
 
@@ -152,13 +157,29 @@ class Executor:
         announce(deferred, self.queue, now)
         count("RunsDeferred", len(deferred))
 
-    def _claim(self, runs: Sequence[Run], lease_until: datetime) -> list[Run]:
-        """Those of `runs` that are ours now: one conditional write each, in one request."""
+    def _claim(self, runs: Sequence[Run], lease_until: datetime, invocation: str) -> list[Run]:
+        """Those of `runs` that are ours now: one conditional write each, in one request.
+
+        What did not hold is looked at once more: the claim may be ours, and only the table's answer was lost.
+        """
         if not runs:
             return []
         now = self.now()
-        moves = [(run, run_rules.claim(run, now, lease_until)) for run in runs]
-        return [run for run in self.runs.save_many(moves) if run is not None]
+        moves = [(run, run_rules.claim(run, now, lease_until, invocation)) for run in runs]
+        claimed = [run for run in self.runs.save_many(moves) if run is not None]
+        lost = {(run.project_id, run.id) for run in runs} - {(run.project_id, run.id) for run in claimed}
+        found = self.runs.get_many(sorted(lost), consistent=True) if lost else {}
+        turns = {run.id: after.turn for run, after in moves}
+        return claimed + [run for run in found.values() if run.claimed_by == invocation and run.turn == turns[run.id]]
+
+    def _return(self, admitted: Sequence[Run], claimed: Sequence[Run], contexts: dict[str, Context]) -> None:
+        """Give back what was taken of a source for runs that are not ours after all."""
+        mine, now = {run.id for run in claimed}, self.now()
+        for run in admitted:
+            if run.id not in mine:
+                context = contexts[run.id]
+                self.gate.release(context.source, [run.id], {}, now)
+                self.gate.report_nothing(context.source, context.breaker)
 
     def _assign(self, run: Run, context: Context, worker: str) -> Assignment:
         now = self.now()
@@ -196,10 +217,17 @@ class Executor:
         return saved
 
     def _report(self, assignment: Assignment, outcome: Outcome) -> None:
-        if _has_answered(assignment.run, outcome):
-            self.gate.report_success(assignment.source, assignment.breaker)
-        elif isinstance(outcome, Failed) and outcome.failure.code in UPSTREAM_DOWN:
-            self.gate.report_failure(assignment.source, self.now())
+        """What the outcome says about the source. The run is saved by now: a report that fails is only logged."""
+        source, seen = assignment.source, assignment.breaker
+        try:
+            if _has_answered(assignment.run, outcome):
+                self.gate.report_success(source, seen)
+            elif isinstance(outcome, Failed) and outcome.failure.code in UPSTREAM_DOWN:
+                self.gate.report_failure(source, self.now())
+            else:
+                self.gate.report_nothing(source, seen)
+        except (SparkError, ClientError, BotoCoreError):
+            logger.warning("breaker.not_reported", extra={"source": source.id}, exc_info=True)
 
     def _release(self, assignments: Sequence[Assignment], ended: Sequence[Run | None]) -> None:
         """Give back the leases of a limited source: one write for all runs of the batch."""

@@ -21,6 +21,7 @@ from shared.errors import AlreadyImported, Conflict, FlowFailure, InUse, Invalid
 from shared.payloads import Payloads, definition_key
 from shared.services import versioning
 from shared.services.connecting import Connect, known, users
+from shared.services.deadline import Deadline
 from shared.services.versioning import Author, Decision, Guard
 from shared.store.runs import RunFilter, RunStore
 from shared.store.sources import SourceStore
@@ -76,6 +77,7 @@ def import_flow(
     author: Author,
     id: str,
     wish: Wish,
+    deadline: Deadline,
     *,
     connect: Connect,
     sources: SourceStore,
@@ -88,10 +90,11 @@ def import_flow(
         Invalid: no such source, flow or component.
         AlreadyImported: there is a workflow of this flow, and `again` is off.
         FlowFailure: the source could not be asked.
+        OutOfTime.
     """
     source = _source(author.project, wish.source_id, sources)
     if not wish.again:
-        _require_new(source, wish.flow_id, workflows)
+        _require_new(source, wish.flow_id, workflows, deadline)
     source = known(source, author.now, connect=connect, sources=sources)
     fetched = _fetch(source, wish.flow_id, connect)
     workflow = _new(author, id, source, wish.flow_id, _settings(wish, fetched))
@@ -175,8 +178,8 @@ def _source(project: str, id: str, sources: SourceStore) -> Source:
         raise Invalid(str(error), "/source_id") from error
 
 
-def _require_new(source: Source, flow_id: str, workflows: WorkflowStore) -> None:
-    for workflow in users(source, workflows):
+def _require_new(source: Source, flow_id: str, workflows: WorkflowStore, deadline: Deadline) -> None:
+    for workflow in users(source, workflows, deadline):
         if workflow.flow_id == flow_id:
             raise AlreadyImported(
                 f"Flow {flow_id} is workflow {workflow.id} already: sync that one, or add ?again=true.", workflow.id

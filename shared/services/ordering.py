@@ -8,10 +8,10 @@ from shared.domain.dead_letter import DeadLetter
 from shared.domain.run import Origin, Run
 from shared.domain.source import Source
 from shared.domain.workflow import Workflow, require_runnable
-from shared.errors import Conflict, NotFound, SparkError
+from shared.errors import Conflict, NotFound, SparkError, Unavailable
 from shared.payloads import Payloads
 from shared.queue import RunQueue
-from shared.services.submission import Order, Submission, resubmit, submit
+from shared.services.submission import Order, Submission, resubmit, stored, submit
 from shared.store.dead_letters import DeadLetterStore
 from shared.store.runs import RunStore
 from shared.store.sources import SourceStore
@@ -40,7 +40,7 @@ class Orders:
             Invalid: the source cannot run that long.
         """
         workflow = self._runnable(workflow_id, order.timeout_seconds)
-        return self._submit(workflow, [order], [id])[0]
+        return stored(self._submit(workflow, [order], [id])[0])
 
     def run_many(self, orders: Sequence[tuple[str, Order]], ids: Sequence[str]) -> list[Run | SparkError]:
         """A run for each (workflow id, order), or the reason why not."""
@@ -99,7 +99,7 @@ class Orders:
         assert letter.redriven_run_id is not None  # just written, or left by a crash
         return self.again(old, letter.redriven_run_id)
 
-    def _submit(self, workflow: Workflow, orders: list[Order], ids: list[str]) -> list[Run]:
+    def _submit(self, workflow: Workflow, orders: list[Order], ids: list[str]) -> list[Run | Unavailable]:
         return submit(self.submission, workflow, orders, ids, runs=self.runs, queue=self.queue, bucket=self.bucket)
 
     def _runnable(self, workflow_id: str, timeout_seconds: int | None) -> Workflow:

@@ -55,19 +55,31 @@ def submit(
     runs: RunStore,
     queue: RunQueue,
     bucket: Payloads,
-) -> list[Run]:
-    """Store and announce one run of `workflow` for each order, under the given ids.
+) -> list[Run | Unavailable]:
+    """Store and announce one run of `workflow` for each order, under the given ids; or say which could not be stored.
 
     Doing it again with the same ids makes nothing new and announces what still waits. A crash, or a queue that does
     not answer, after the runs are stored loses nothing: they are on Wake.
     """
     made = [_make(submission, workflow, order, id, bucket) for order, id in zip(orders, ids, strict=True)]
     held = runs.add(made)
-    taken = [(run.project_id, run.id) for run, new in zip(made, held, strict=True) if not new]
-    known = runs.get_many(taken, consistent=True)
-    stored = [known.get((run.project_id, run.id)) or run_rules.saved(run) for run in made]
-    announce([run for run in stored if run.status is run_rules.RunStatus.pending], queue, submission.now)
-    return stored
+    # Not new means made before, or stored just now with the table's answer lost.
+    doubtful = [(run.project_id, run.id) for run, new in zip(made, held, strict=True) if not new]
+    known = runs.get_many(doubtful, consistent=True) if doubtful else {}
+    results = [
+        run_rules.saved(run) if new else known.get((run.project_id, run.id))
+        for run, new in zip(made, held, strict=True)
+    ]
+    pending = [run for run in results if run is not None and run.status is run_rules.RunStatus.pending]
+    announce(pending, queue, submission.now)
+    return [run or Unavailable("The run could not be stored. Try again.") for run in results]
+
+
+def stored(result: Run | Unavailable) -> Run:
+    """Raises the Unavailable that `result` may be."""
+    if isinstance(result, Unavailable):
+        raise result
+    return result
 
 
 def resubmit(
@@ -84,6 +96,7 @@ def resubmit(
 
     Raises:
         Conflict: `old` is still under way.
+        Unavailable: the new run could not be stored.
     """
     if not old.is_final:
         raise Conflict(f"The run is {old.status}; only a finished run can be run again.")
@@ -94,7 +107,7 @@ def resubmit(
         timeout_seconds=old.timeout_seconds,
         retry=old.retry,
     )
-    return submit(submission, workflow, [order], [id], runs=runs, queue=queue, bucket=bucket)[0]
+    return stored(submit(submission, workflow, [order], [id], runs=runs, queue=queue, bucket=bucket)[0])
 
 
 def cancel(project: str, run_id: str, now: datetime, *, runs: RunStore, queue: RunQueue) -> Run:

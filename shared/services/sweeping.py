@@ -1,15 +1,20 @@
-"""Doing the same to many runs: cancel or retry all that a filter finds, some per call."""
+"""Doing the same to many runs: cancel or retry all that a filter finds, some per call.
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+A call does what it can until its deadline, and at least one step, so that whoever goes on from there gets to the end.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.domain import run as run_rules
 from shared.domain.run import Run
-from shared.errors import Conflict, Invalid, NotFound
+from shared.errors import Conflict, Invalid, NotFound, PayloadGone, Unavailable
 from shared.queue import RunQueue
+from shared.services.deadline import Deadline
 from shared.services.ordering import Orders
 from shared.services.submission import announce, cancel
+from shared.store.records import Slice
 from shared.store.runs import RunFilter, RunStore
 
 CHUNK = 25  # runs saved with one request
@@ -29,26 +34,52 @@ def cancel_all(
     filter: RunFilter,
     limit: int,
     after: str | None,
-    now: datetime,
+    deadline: Deadline,
     *,
     runs: RunStore,
     queue: RunQueue,
 ) -> Swept:
     """Cancel the unfinished runs among the next `limit` that `filter` finds."""
-    page = runs.list(project, filter, limit=limit, after=after)
-    unfinished = [run for run in page.items if not run.is_final]
-    changed = sum(_cancel(chunk, now, runs, queue) for chunk in _chunks(unfinished))
-    return Swept(len(unfinished), changed, page.next)
+
+    def cancel_some(chunk: list[Run]) -> Swept:
+        unfinished = [run for run in chunk if not run.is_final]
+        return Swept(len(unfinished), _cancel(unfinished, deadline.now(), runs, queue), chunk[-1].id)
+
+    return _sweep(runs.list(project, filter, limit=limit, after=after), CHUNK, cancel_some, deadline)
 
 
 def retry_all(
-    project: str, filter: RunFilter, limit: int, after: str | None, id_for: Callable[[Run], str], orders: Orders
+    project: str,
+    filter: RunFilter,
+    limit: int,
+    after: str | None,
+    deadline: Deadline,
+    id_for: Callable[[Run], str],
+    orders: Orders,
 ) -> Swept:
     """Run the finished ones again among the next `limit` runs that `filter` finds, each under the id made for it."""
-    page = orders.runs.list(project, filter, limit=limit, after=after)
-    finished = [run for run in page.items if run.is_final]
-    changed = sum(_retry(run, id_for(run), orders) for run in finished)
-    return Swept(len(finished), changed, page.next)
+
+    def retry_one(chunk: list[Run]) -> Swept:
+        (run,) = chunk
+        return Swept(run.is_final, run.is_final and _retry(run, id_for(run), orders), run.id)
+
+    return _sweep(orders.runs.list(project, filter, limit=limit, after=after), 1, retry_one, deadline)
+
+
+def _sweep(page: Slice[Run], size: int, change: Callable[[list[Run]], Swept], deadline: Deadline) -> Swept:
+    """`change` chunk after chunk. Where the time is over, or something does not answer, what was done is the answer."""
+    done = Swept(0, 0, None)
+    for start in range(0, len(page.items), size):
+        if done.next is not None and deadline.is_over:
+            return done
+        try:
+            step = change(page.items[start : start + size])
+        except Unavailable:
+            if done.next is None:
+                raise
+            return done
+        done = Swept(done.matched + step.matched, done.changed + step.changed, step.next)
+    return replace(done, next=page.next)
 
 
 def _cancel(chunk: list[Run], now: datetime, runs: RunStore, queue: RunQueue) -> int:
@@ -70,11 +101,6 @@ def _cancel_one(run: Run, now: datetime, runs: RunStore, queue: RunQueue) -> boo
 def _retry(run: Run, id: str, orders: Orders) -> bool:
     try:
         orders.again(run, id)
-    except (Conflict, Invalid):
-        return False  # its workflow is gone or switched off, or its source cannot run that long any more
+    except (Conflict, Invalid, PayloadGone):
+        return False  # its input or workflow is gone or switched off, or its source cannot run that long any more
     return True
-
-
-def _chunks(runs: list[Run]) -> Iterator[list[Run]]:
-    for start in range(0, len(runs), CHUNK):
-        yield runs[start : start + CHUNK]

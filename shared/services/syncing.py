@@ -61,13 +61,15 @@ def sync_all(
         page = workflows.list(author.project, limit=PAGE, after=after)
         for workflow in page.items:
             if workflow.source_id == source.id:
-                if len(results) == MAX_SYNCED or now() >= until:
+                if len(results) == MAX_SYNCED or (results and now() >= until):
                     return Slice(results, after)
                 results.append(_sync(author, workflow, source, connect, workflows, bucket))
             after = workflow.id
         if page.next is None:
             return Slice(results, None)
         after = page.next
+        if now() >= until:
+            return Slice(results, after)
 
 
 def _sync(

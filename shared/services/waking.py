@@ -5,9 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from shared.domain import run as run_rules
 from shared.domain.retry import RetryPolicy
-from shared.domain.run import Attempt, Resend, Run, RunError, WakeLater, WorkerLost
+from shared.domain.run import Attempt, Resend, Run, WakeLater, WorkerLost
+from shared.errors import SparkError
 from shared.observability import about, logger
 from shared.queue import RunQueue
 from shared.services.submission import announce
@@ -55,8 +58,12 @@ class Waker:
             Unavailable, ClientError: some shard could not be read or written; the next tick tries again.
         """
         with ThreadPoolExecutor(THREADS, "wake") as pool:
-            parts = list(pool.map(lambda shard: self._wake_shard(shard, deadline), keys.wake_shards()))
-        return sum(parts, Woken())
+            shards = [pool.submit(self._wake_shard, shard, deadline) for shard in keys.wake_shards()]
+        woken = sum((shard.result() for shard in shards if shard.exception() is None), Woken())
+        for error in filter(None, (shard.exception() for shard in shards)):
+            logger.error("tick.shard_failed", exc_info=error)
+            raise error  # the others are done; what is left here comes with the next tick, and an alarm sees it
+        return woken
 
     def _wake_shard(self, shard: str, deadline: datetime) -> Woken:
         woken = Woken()
@@ -73,18 +80,26 @@ class Waker:
         resent = self._save([(run, each.run) for run, each in decisions if isinstance(each, Resend)])
         postponed = self._save([(run, each.run) for run, each in decisions if isinstance(each, WakeLater)])
         announce(resent, self.queue, now)
-        lost = [self._end_attempt(run, each, now) for run, each in decisions if isinstance(each, WorkerLost)]
+        lost = [self._bring_back(run, each, now) for run, each in decisions if isinstance(each, WorkerLost)]
         return Woken(resent=len(resent), postponed=len(postponed), lost=sum(lost))
 
     def _save(self, moves: Sequence[tuple[Run, Run]]) -> list[Run]:
         """Those that held; a run that moved on meanwhile needs nobody."""
         return [run for run in self.runs.save_many(moves) if run is not None] if moves else []
 
+    def _bring_back(self, run: Run, lost: WorkerLost, now: datetime) -> bool:
+        """`_end_attempt`, so that one run that cannot be saved does not keep the others of its shard waiting."""
+        try:
+            return self._end_attempt(run, lost, now)
+        except (SparkError, ClientError, BotoCoreError):
+            logger.exception("attempt.not_ended", extra=about(run))
+            return False
+
     def _end_attempt(self, run: Run, lost: WorkerLost, now: datetime) -> bool:
         """The attempt of a lost worker is over; the retry policy says what follows."""
         policy = self._policy(run)
         after = run_rules.after_failure(run, lost.failure, policy, now, self.chance(), self.wake_after)
-        error = RunError.of(lost.failure, run.attempt, retryable=not after.is_final)
+        error = run_rules.attempt_error(run, lost.failure, policy)
         page = Attempt(
             project_id=run.project_id,
             run_id=run.id,

@@ -15,8 +15,8 @@ Question                                       Answered by
 one record                                     GetItem pk, sk
 sources, workflows, dead letters of a project  ProjectRecords: <p>#SOURCE …, id descending
 runs of a project, newest first                ProjectRuns: project, run id descending
-runs of a workflow                             WorkflowRuns: workflow, run id descending
-runs of a schedule                             ScheduleRuns: schedule, run id descending (sparse)
+runs of a workflow                             WorkflowRuns: <p>#<workflow>, run id descending
+runs of a schedule                             ScheduleRuns: <p>#<schedule>, run id descending (sparse)
 what failed?                                   FailedRuns: project, run id descending (sparse)
 what needs attention by now?                   Wake: each of 16 shards, wake_at up to now
 versions of a workflow, attempts of a run      Query on the record's own pk
@@ -129,6 +129,16 @@ def api_key(id: str) -> Key:
 def records_of(project: str, kind: str) -> str:
     """Hash value in `ProjectRecords` of all records of a kind."""
     return f"{project}#{kind}"
+
+
+def runs_of(project: str, owner: str) -> str:
+    """Hash value in `WorkflowRuns` and `ScheduleRuns` of the runs of a workflow or a schedule."""
+    return f"{project}#{owner}"
+
+
+def runs_owner(hash: str) -> str:
+    """The way back: the id of the workflow or the schedule."""
+    return hash.partition("#")[2]
 
 
 def wake_shard(id: str) -> str:

@@ -1,16 +1,19 @@
 """Runs, the pages of their attempts, and the lists they are found by."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from shared.domain.record import EPOCH, id_time, instant_text, new_id
 from shared.domain.run import Attempt, Run, RunStatus, saved
-from shared.errors import NotFound
+from shared.errors import NotFound, SchemaTooNew, Unavailable
 from shared.store import keys
 from shared.store.codec import Codec
 from shared.store.records import Slice
-from shared.store.table import Change, Item, Table, Value, key_of
+from shared.store.table import Change, Item, Outcome, Table, Value, key_of
 
 # Beside the names of index keys, short ones: names count, and a run with half a kilobyte of input must stay below one.
 RUNS = Codec(
@@ -19,6 +22,7 @@ RUNS = Codec(
         "id": "run_id",
         "project_id": "runs_of_project",
         "workflow_id": "runs_of_workflow",
+        "claimed_by": "claim",
         "workflow_version": "version",
         "definition_hash": "hash",
         "correlation_id": "correlation",
@@ -37,6 +41,8 @@ PAGES = Codec(
 IN_KEY = frozenset({"project_id", "run_id"})  # of a page: its key says them, and it has a kilobyte as well
 MAX_SCANNED = 1000  # entries read for one page of a filtered list
 SCAN_CHUNK = 100
+PAGE_ROUNDS = 3  # each tries five times, over 0.75 s
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,13 @@ class RunStore:
         return _decode(item)
 
     def get_many(self, ids: Sequence[tuple[str, str]], *, consistent: bool = False) -> dict[tuple[str, str], Run]:
-        """The runs that exist of these (project, id)."""
+        """The runs that exist of these (project, id). One that cannot be read is logged and left out."""
         found = self._table.get_many([keys.run(*id) for id in ids], consistent=consistent)
-        runs = [_decode(item) for item in found.values()]
+        runs = filter(None, map(_decoded, found.values()))
         return {(run.project_id, run.id): run for run in runs}
 
-    def add(self, runs: Sequence[Run]) -> list[bool]:
-        """Store new runs; False for each whose id is taken."""
+    def add(self, runs: Sequence[Run]) -> list[Outcome]:
+        """Store new runs; False for each whose id is taken, None where nobody can tell."""
         return self._table.put_many([_change(None, run) for run in runs])
 
     def save(self, before: Run, after: Run) -> Run:
@@ -87,14 +93,29 @@ class RunStore:
         return saved(after)
 
     def save_many(self, moves: Sequence[tuple[Run, Run]]) -> list[Run | None]:
-        """Store each second over each first; None where the first was no longer what is stored."""
-        held = self._table.put_many([_change(before, after) for before, after in moves])
-        return [saved(after) if ok else None for ok, (_, after) in zip(held, moves, strict=True)]
+        """Store each second over each first; None where that is not known to have held."""
+        outcomes = self._table.put_many([_change(before, after) for before, after in moves])
+        return [saved(after) if held else None for held, (_, after) in zip(outcomes, moves, strict=True)]
 
     def save_with_page(self, before: Run, after: Run, page: Attempt) -> Run | None:
-        """Store a run and the page of its attempt in one request; None when the run was changed by somebody else."""
-        ran, _ = self._table.put_many([_change(before, after), _page_change(page)])
-        return saved(after) if ran else None
+        """Store a run and the page of its attempt in one request; None when the run is not known to have been saved.
+
+        Raises:
+            Unavailable: the run was saved and its page was not, however often it was tried.
+        """
+        run, written = self._table.put_many([_change(before, after), _page_change(page)])
+        if not run:
+            return None
+        if written is None:
+            self._insist(page)
+        return saved(after)
+
+    def _insist(self, page: Attempt) -> None:
+        """The output of a finished run is only here: go on trying while this invocation lives."""
+        for _ in range(PAGE_ROUNDS):
+            if self._table.put_many([_page_change(page)]) != [None]:
+                return
+        raise Unavailable(f"The page of attempt {page.number} of run {page.run_id} could not be stored.")
 
     def pages(self, project: str, run_id: str) -> list[Attempt]:
         """The pages of a run's attempts, first to last."""
@@ -142,14 +163,28 @@ def _change(before: Run | None, after: Run) -> Change:
 
 
 def _slim(item: Item) -> Item:
-    """Without the creation time where the id tells it: 34 bytes of the kilobyte that a write unit pays for."""
-    if item["created_at"] != _created_at(item):
-        return item
-    return {name: value for name, value in item.items() if name != "created_at"}
+    """As it is stored: on its workflow's list in its project, and without the creation time where the id tells it.
+
+    That is 34 bytes of the kilobyte that a write unit pays for.
+    """
+    runs_of_workflow = keys.runs_of(str(item["runs_of_project"]), str(item["runs_of_workflow"]))
+    told = item["created_at"] == _created_at(item)
+    slim = {name: value for name, value in item.items() if not (told and name == "created_at")}
+    return {**slim, "runs_of_workflow": runs_of_workflow}
 
 
 def _decode(item: Item) -> Run:
-    return RUNS.decode({"created_at": _created_at(item), **item})
+    workflow = keys.runs_owner(str(item["runs_of_workflow"]))
+    return RUNS.decode({"created_at": _created_at(item), **item, "runs_of_workflow": workflow})
+
+
+def _decoded(item: Item) -> Run | None:
+    """The run; None, and a line in the log, when it cannot be read: it shall not hold up its neighbours."""
+    try:
+        return _decode(item)
+    except (SchemaTooNew, ValidationError, ValueError, KeyError):
+        LOG.exception("run.unreadable", extra={"pk": item.get("pk")})
+        return None
 
 
 def _created_at(item: Item) -> str:
@@ -188,7 +223,7 @@ def _list_for(project: str, filter: RunFilter) -> tuple[str, str]:
     if filter.status is RunStatus.failed:
         return keys.FAILED_RUNS, project
     if filter.workflow_id is not None:
-        return keys.WORKFLOW_RUNS, filter.workflow_id
+        return keys.WORKFLOW_RUNS, keys.runs_of(project, filter.workflow_id)
     return keys.PROJECT_RUNS, project
 
 

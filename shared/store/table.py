@@ -4,13 +4,14 @@ An item here is a flat dictionary of text, whole numbers, bytes and truth values
 none of its expressions, is seen beyond this file.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.errors import Conflict, Unavailable
 from shared.store.keys import INDEXES, Key
@@ -26,7 +27,11 @@ MAX_KEYS = 100  # BatchGetItem
 FIRST, LAST = "\0", "\U0010ffff"  # text below and above every other
 MAX_ROUNDS = 5  # how often unprocessed keys or throttled statements are asked for again
 CONDITION_FAILED = frozenset({"ConditionalCheckFailed", "DuplicateItem"})
-BUSY = frozenset({"ThrottlingError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "InternalServerError"})
+LOG = logging.getLogger(__name__)
+
+
+# What became of one change of a batch: stored; refused, since its condition did not hold; or, None, nobody can tell.
+Outcome = bool | None
 
 
 class Change(NamedTuple):
@@ -87,12 +92,16 @@ class Table:
             }
         self._conditionally(self._client.put_item, Item=to_wire(change.after), **condition)
 
-    def put_many(self, changes: Sequence[Change]) -> list[bool]:
-        """Store each of `changes` on its own condition; True where it held. Not one transaction. 25 a request."""
-        held: list[bool] = []
+    def put_many(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Store each of `changes` on its own condition. Not one transaction; 25 a request.
+
+        A table that is too busy raises nothing: nobody shall forget what was stored because of what was not.
+        """
+        outcomes: list[Outcome] = []
         for start in range(0, len(changes), MAX_STATEMENTS):
-            held += self._execute([statement(self._name, change) for change in changes[start : start + MAX_STATEMENTS]])
-        return held
+            chunk = changes[start : start + MAX_STATEMENTS]
+            outcomes += self._execute([statement(self._name, change) for change in chunk])
+        return outcomes
 
     def delete(self, before: Item) -> None:
         """Remove the item as it was read.
@@ -187,19 +196,23 @@ class Table:
                 return items
         raise Unavailable("The table is too busy to read from. Try again.")
 
-    def _execute(self, statements: list[dict[str, Any]]) -> list[bool]:
-        outcome: dict[int, bool] = {}
+    def _execute(self, statements: list[dict[str, Any]]) -> list[Outcome]:
+        outcomes: list[Outcome] = [None] * len(statements)
         for round in range(MAX_ROUNDS):
+            waiting = [number for number, outcome in enumerate(outcomes) if outcome is None]
+            if not waiting:
+                break
             self._pause(round)
-            waiting = [number for number in range(len(statements)) if number not in outcome]
-            answer = self._client.batch_execute_statement(Statements=[statements[number] for number in waiting])  # type: ignore[misc]
-            for number, response in zip(waiting, answer["Responses"], strict=True):
-                held = _held(response.get("Error"))
-                if held is not None:
-                    outcome[number] = held
-            if len(outcome) == len(statements):
-                return [outcome[number] for number in range(len(statements))]
-        raise Unavailable("The table is too busy to write to. Try again.")
+            for number, response in zip(waiting, self._send([statements[n] for n in waiting]), strict=True):
+                outcomes[number] = _outcome(response.get("Error"))
+        return outcomes
+
+    def _send(self, statements: list[dict[str, Any]]) -> list[Any]:
+        """A response for each of `statements`; a request that failed as a whole is a failure of each."""
+        try:
+            return list(self._client.batch_execute_statement(Statements=statements)["Responses"])  # type: ignore[arg-type]
+        except (ClientError, BotoCoreError) as error:
+            return [{"Error": {"Code": type(error).__name__, "Message": str(error)}}] * len(statements)
 
     def _conditionally(self, call: Callable[..., Any], **arguments: Any) -> None:
         try:
@@ -214,15 +227,13 @@ def _high(prefix: str, below: str | None) -> str:
     return below or prefix + LAST
 
 
-def _held(error: Any) -> bool | None:
-    """Did the statement hold? None: ask again."""
+def _outcome(error: Any) -> Outcome:
     if error is None:
         return True
     if error["Code"] in CONDITION_FAILED:
         return False
-    if error["Code"] in BUSY:
-        return None
-    raise Unavailable(f"The table refused a write: {error['Code']} {error.get('Message', '')}".rstrip())
+    LOG.warning("table.statement_failed", extra={"code": error["Code"], "reason": error.get("Message")})
+    return None
 
 
 def statement(table: str, change: Change) -> dict[str, Any]:

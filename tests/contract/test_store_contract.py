@@ -448,7 +448,9 @@ def test_a_run_is_on_wake_until_it_is_over_and_among_the_failed_from_then_on(tab
     assert (_due(table), _failed(table)) == ({fine.id, bad.id}, [])
 
     lease = NOON + timedelta(minutes=5)
-    claimed = store.save_many([(run, claim(run, NOON, lease)) for run in (store.get(P, fine.id), store.get(P, bad.id))])
+    claimed = store.save_many(
+        [(run, claim(run, NOON, lease, "me")) for run in (store.get(P, fine.id), store.get(P, bad.id))]
+    )
     assert (_due(table), _failed(table)) == ({fine.id, bad.id}, [])
 
     fine, bad = (run for run in claimed if run is not None)
@@ -491,7 +493,7 @@ def test_a_stale_run_is_not_saved_with_its_page_and_leaves_the_newer_one(table: 
     page = Attempt(project_id=P, run_id=stored.id, number=1, started_at=NOON)
     moved = store.save(stored, stored.model_copy(update={"turn": 4}))
 
-    assert store.save_with_page(stored, complete(claim(stored, NOON, NOON), NOON), page) is None
+    assert store.save_with_page(stored, complete(claim(stored, NOON, NOON, "me"), NOON), page) is None
 
     assert store.get(P, stored.id) == moved
 
@@ -500,7 +502,7 @@ def test_a_page_that_is_saved_again_keeps_its_newest_content(table: Table) -> No
     """As for a background job: written when it is handed over, and again when its result is there."""
     store = RunStore(table)
     run, _ = _added(store, a_run(1, timeout_seconds=600))
-    held = store.save(run, claim(run, NOON, NOON + timedelta(minutes=5)))
+    held = store.save(run, claim(run, NOON, NOON + timedelta(minutes=5), "me"))
     first = Attempt(project_id=P, run_id=run.id, number=1, started_at=NOON, logs=(LogLine(at=NOON, event="a"),))
     waiting = store.save_with_page(held, await_job(held, "job-1", NOON, timedelta(minutes=5)), first)
     assert waiting is not None

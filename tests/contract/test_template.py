@@ -12,7 +12,10 @@ import pytest
 from cli.local import deployment
 from cli.local.layout import PROJECT
 from cli.local.template import API_ID, functions, load, local_parameters
+from functions.api import BASE, dependencies
+from functions.api.routers import sources
 from shared.domain.project import Retention
+from shared.langflow.connection import CONNECT_SECONDS
 from shared.settings import PREFIX, Settings
 from shared.store import keys
 
@@ -29,7 +32,7 @@ ACTIONS = {
     "encrypt": {"kms:Encrypt"},
     "generate_presigned_url": {"s3:GetObject"},
     "get_item": {"dynamodb:GetItem"},
-    "get_object": {"s3:GetObject"},
+    "get_object": {"s3:GetObject", "s3:ListBucket"},
     "get_queue_attributes": {"sqs:GetQueueAttributes"},
     "get_secret_value": {"secretsmanager:GetSecretValue"},
     "put_item": {"dynamodb:PutItem"},
@@ -181,3 +184,27 @@ def test_the_template_names_no_emulator() -> None:
     text = (PROJECT / "template.yaml").read_text()
     assert API_ID not in text
     assert "AWS_ENDPOINT_URL" not in text
+
+
+def test_metrics_are_never_filtered_by_their_level() -> None:
+    """They are lines without one, which count as INFO to Lambda."""
+    assert TEMPLATE["Globals"]["Function"]["LoggingConfig"]["ApplicationLogLevel"] == {
+        "Fn::If": ["Debugged", "DEBUG", "INFO"]
+    }
+    assert TEMPLATE["Conditions"]["Debugged"] == {"Fn::Equals": [{"Ref": "LogLevel"}, "DEBUG"]}
+
+
+def test_the_api_can_tell_missing_payloads_from_forbidden_ones() -> None:
+    (listing,) = (one for one in statements("ApiFunction") if "s3:ListBucket" in actions(one))
+    assert listing["Resource"] == {"Fn::GetAtt": ["PayloadBucket", "Arn"]}
+
+
+def test_the_outputs_say_where_the_documentation_is() -> None:
+    said = TEMPLATE["Outputs"]["ApiUrl"]["Description"]
+    assert said.rpartition(" ")[2] == f"{BASE}/docs"
+
+
+def test_a_request_has_its_time_and_what_it_began_too() -> None:
+    longest = dependencies.REQUEST_TIME.total_seconds() + CONNECT_SECONDS
+    assert longest < properties("ApiFunction")["Timeout"] < 30
+    assert sources.SYNC_TIME + dependencies.LEAST_TIME < dependencies.REQUEST_TIME

@@ -106,6 +106,19 @@ def test_the_time_of_a_call_is_for_all_of_it(stub: StubLangFlow, mode: str) -> N
     assert 0.5 <= seconds < 0.5 + AT_ONCE_SECONDS
 
 
+def test_questions_of_a_request_take_no_longer_than_it_has() -> None:
+    def hang(accepted: socket.socket) -> None:
+        accepted.recv(1)
+        time.sleep(AT_ONCE_SECONDS)
+
+    with listening(hang) as port:
+        langflow = LangFlow(f"http://127.0.0.1:{port}", None, seconds=0.2)
+        failure, seconds = failure_of(lambda: langflow.get_flow("flow-1"))
+        assert failure.code == "timeout"
+        assert seconds < AT_ONCE_SECONDS
+        assert not langflow.check().reachable
+
+
 def test_dripping_headers_do_not_prolong_a_call_either() -> None:
     def drip(accepted: socket.socket) -> None:
         accepted.recv(65536)

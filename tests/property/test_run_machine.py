@@ -75,7 +75,7 @@ class Life(RuleBasedStateMachine):
             assert not self.held
             self.claimed.add(turn)
             polling = self.run.awaits_job
-            self.keep(rules.claim(decision.run, self.clock.at, self.clock.at + LEASE), planned=True)
+            self.keep(rules.claim(decision.run, self.clock.at, self.clock.at + LEASE, "me"), planned=True)
             if not polling:
                 self.attempts.append(self.run.attempt)
 

@@ -1,15 +1,38 @@
 """How the real clients are built."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from shared import wiring
 
 
-def test_links_are_signed_the_way_that_encrypted_objects_need(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("SPARK_PAYLOAD_BUCKET", "payloads")
     wiring.reset()
-    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in wiring.payloads().link("keep/x.json")
+    yield
     wiring.reset()
+
+
+def test_links_are_signed_the_way_that_encrypted_objects_need() -> None:
+    assert "X-Amz-Algorithm=AWS4-HMAC-SHA256" in wiring.payloads().link("keep/x.json")
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-south-2"])
+def test_links_name_the_host_of_the_region_that_they_are_signed_for(
+    region: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+    link = wiring.payloads().link("keep/x.json")
+    assert link.startswith(f"https://payloads.s3.dualstack.{region}.amazonaws.com/keep/x.json?")
+    assert f"%2F{region}%2Fs3%2F" in link
+
+
+def test_links_name_the_endpoint_where_one_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
+    assert wiring.payloads().link("keep/x.json").startswith("http://127.0.0.1:4566/payloads/keep/x.json?")

@@ -1,4 +1,8 @@
-"""Dead letters: messages that nobody could work on, and the runs behind them."""
+"""Dead letters: messages that nobody could work on, and the runs behind them.
+
+What nobody can read names no project, so every project is shown it: the operator's whole, which is the default one, and
+the others' only where it begins. It may hold anything that somebody sent to the queue.
+"""
 
 from typing import Annotated
 
@@ -10,9 +14,9 @@ from functions.api.errors import responses
 from functions.api.idempotency import OnlyOnce, existing
 from functions.api.pages import Page, Paged
 from functions.api.starting import started
-from functions.api.views import RunView
+from functions.api.views import DeadLetterView, RunView, dead_letter_view
 from shared import wiring
-from shared.domain.dead_letter import NO_PROJECT, DeadLetter
+from shared.domain.dead_letter import NO_PROJECT
 
 router = table.router("dead-letters")
 
@@ -20,16 +24,18 @@ Unreadable = Annotated[bool, Query(description="Those that name no run and no pr
 
 
 @router.get("", responses=responses(400))
-def list_dead_letters(caller: Caller, paged: Paged, unreadable: Unreadable = False) -> Page[DeadLetter]:
+def list_dead_letters(caller: Caller, paged: Paged, unreadable: Unreadable = False) -> Page[DeadLetterView]:
     """Dead letters, newest first."""
     project = NO_PROJECT if unreadable else caller.project_id
-    return paged.slice(project, wiring.dead_letters().list(project, limit=paged.limit, after=paged.after(project)))
+    found = wiring.dead_letters().list(project, limit=paged.limit, after=paged.after(project))
+    return paged.answer(project, [dead_letter_view(letter, caller.project_id) for letter in found.items], found.next)
 
 
 @router.get("/{dead_letter_id}", responses=responses(404))
-def get_dead_letter(dead_letter_id: Id, caller: Caller, unreadable: Unreadable = False) -> DeadLetter:
-    """One dead letter, with the message as it was."""
-    return wiring.dead_letters().get(NO_PROJECT if unreadable else caller.project_id, dead_letter_id)
+def get_dead_letter(dead_letter_id: Id, caller: Caller, unreadable: Unreadable = False) -> DeadLetterView:
+    """One dead letter, with the message as it was. Of an unreadable one only the operator's project sees all."""
+    letter = wiring.dead_letters().get(NO_PROJECT if unreadable else caller.project_id, dead_letter_id)
+    return dead_letter_view(letter, caller.project_id)
 
 
 @router.post("/{dead_letter_id}/redrive", status_code=202, responses=responses(404, 409))

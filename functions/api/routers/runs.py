@@ -1,5 +1,6 @@
 """Runs: executions of workflows."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -8,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from functions.api import starting, table
 from functions.api.bodies import Moment, RecordId, RunFields
-from functions.api.dependencies import Caller, Id, Wait, orders
+from functions.api.dependencies import Caller, Id, Wait, deadline, orders
 from functions.api.errors import Refusal, refusal, responses
 from functions.api.idempotency import OnlyOnce, Work, existing
 from functions.api.pages import Page, Paged, make_cursor, read_cursor
@@ -166,7 +167,7 @@ def list_runs(caller: Caller, paged: Paged, wanted: RunQuery, workflow_id: OfWor
 
 @router.post("/cancel", responses=responses(400))
 def cancel_runs(body: Sweep, caller: Caller) -> SweepAnswer:
-    """Cancel all unfinished runs that a filter finds, up to 500 per call."""
+    """Cancel all unfinished runs that a filter finds, up to 500 per call as time allows."""
     project = caller.project_id
     if body.status in FINAL:
         raise Invalid("Only pending and running runs can be cancelled.", "/status")
@@ -175,7 +176,7 @@ def cancel_runs(body: Sweep, caller: Caller) -> SweepAnswer:
         body.filter(body.status),
         body.limit,
         body.after(project, "cancel"),
-        wiring.now(),
+        deadline(),
         runs=wiring.runs(),
         queue=wiring.queue(),
     )
@@ -184,8 +185,8 @@ def cancel_runs(body: Sweep, caller: Caller) -> SweepAnswer:
 
 @router.post("/retry", responses=responses(400))
 def retry_runs(body: Sweep, caller: Caller, once: OnlyOnce) -> SweepAnswer:
-    """Run again all that a filter finds, up to 500 per call; the failed ones, unless it names another status."""
-    project, ordering = caller.project_id, orders(caller)
+    """Run again all (the failed, unless it says which) that a filter finds, up to 500 per call as time allows."""
+    project, ordering, until = caller.project_id, orders(caller), deadline()
     status = body.status or RunStatus.failed
     if status not in FINAL:
         raise Invalid("Only finished runs can be run again.", "/status")
@@ -194,7 +195,8 @@ def retry_runs(body: Sweep, caller: Caller, once: OnlyOnce) -> SweepAnswer:
     def retry(work: Work) -> Swept:
         """Done again it makes nothing new: the ids are the same, and what it made is not looked at."""
         meant = body.filter(status, before=work.at)
-        return sweeping.retry_all(project, meant, body.limit, after, lambda run: work.id("run", run.id), ordering)
+        ids: Callable[[Run], str] = lambda run: work.id("run", run.id)  # noqa: E731
+        return sweeping.retry_all(project, meant, body.limit, after, until, ids, ordering)
 
     return body.answer(project, "retry", once.do(caller, body, retry, retry))
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from functions.api import BASE, etags, starting, table
 from functions.api.bodies import Patch, RecordId, RunFields
-from functions.api.dependencies import Caller, Id, IfMatch, Wait, author, connect
+from functions.api.dependencies import Caller, Id, IfMatch, Wait, author, connect, deadline
 from functions.api.errors import responses
 from functions.api.idempotency import OnlyOnce, Work, existing
 from functions.api.pages import Page, Paged
@@ -124,14 +124,15 @@ def import_workflow(
     body: WorkflowImport, caller: Caller, once: OnlyOnce, response: Response, again: Again = False
 ) -> Workflow:
     """Make a workflow of a flow as its source has it now. Secrets in its definition are not kept."""
-    project, workflows = caller.project_id, wiring.workflows()
+    project, workflows, until = caller.project_id, wiring.workflows(), deadline()
 
     def import_(work: Work) -> Workflow:
         return importing.import_flow(
             author(caller, work.at),
             work.id("wf"),
             Wish(**body.model_dump(), again=again),
-            connect=connect(caller),
+            until,
+            connect=connect(caller, until),
             sources=wiring.sources(),
             workflows=workflows,
             bucket=wiring.payloads(),
@@ -185,7 +186,7 @@ def sync_workflow(workflow_id: Id, caller: Caller, response: Response) -> Workfl
     workflow = importing.sync(
         author(caller, wiring.now()),
         workflow_id,
-        connect=connect(caller),
+        connect=connect(caller, deadline()),
         sources=wiring.sources(),
         workflows=wiring.workflows(),
         bucket=wiring.payloads(),

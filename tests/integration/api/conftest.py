@@ -9,6 +9,7 @@ import pytest
 from shared import wiring
 from shared.domain.source import Source
 from shared.langflow import LangFlow
+from tests.fakes import Clock
 from tests.integration.api.wire import LambdaTransport, LangFlowServer, a_flow
 from tests.integration.conftest import API_KEY, Aws
 
@@ -27,13 +28,21 @@ def langflow(monkeypatch: pytest.MonkeyPatch) -> LangFlowServer:
     server.flows["flow-1"] = a_flow()
     real = wiring.langflow
 
-    def wired(source: Source, correlation_id: str) -> LangFlow:
-        made = real(source, correlation_id)
+    def wired(source: Source, correlation_id: str, seconds: float | None = None) -> LangFlow:
+        made = real(source, correlation_id, seconds)
         made._transport = httpx.MockTransport(server)
         return made
 
     monkeypatch.setattr(wiring, "langflow", wired)
     return server
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time that requests see."""
+    clock = Clock(wiring.now())
+    monkeypatch.setattr(wiring, "now", clock)
+    return clock
 
 
 @pytest.fixture

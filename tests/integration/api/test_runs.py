@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 
 from functions.api import dependencies
 from shared import wiring
@@ -13,7 +14,9 @@ from shared.domain import run as run_rules
 from shared.domain.run import Attempt, LogLine, Run, RunError, Step, StepStatus
 from shared.errors import Unavailable
 from shared.queue import RunQueue
+from shared.services import sweeping
 from shared.store.runs import RunStore
+from tests.fakes import Clock
 from tests.integration.api.conftest import made
 from tests.integration.api.wire import problem
 from tests.integration.conftest import Aws
@@ -26,7 +29,7 @@ def finish(id: str, output: Any = "Hello", *, failed: bool = False, **page: Any)
     """What an executor does to a run."""
     runs, now = wiring.runs(), wiring.now()
     run = runs.get("default", id)
-    claimed = runs.save(run, run_rules.claim(run, now, now + timedelta(minutes=5)))
+    claimed = runs.save(run, run_rules.claim(run, now, now + timedelta(minutes=5), "me"))
     attempt = Attempt(project_id="default", run_id=id, number=1, started_at=now, ended_at=now, output=output, **page)
     error = RunError(code="flow_failed", message="The prompt is empty.", attempt=1)
     over = run_rules.fail(claimed, error, now) if failed else run_rules.complete(claimed, now)
@@ -220,7 +223,7 @@ def test_runs_that_move_while_many_are_cancelled_are_met_again(
     def race(store: RunStore, moves: Any) -> Any:
         finish(ids[0])
         run = store.get("default", ids[1])
-        store.save(run, run_rules.claim(run, wiring.now(), wiring.now() + timedelta(minutes=5)))
+        store.save(run, run_rules.claim(run, wiring.now(), wiring.now() + timedelta(minutes=5), "me"))
         return save_many(store, moves)
 
     monkeypatch.setattr(RunStore, "save_many", race)
@@ -263,3 +266,97 @@ def run_filter() -> Any:
     from shared.store.runs import RunFilter
 
     return RunFilter()
+
+
+def test_a_long_retry_stops_in_time_and_goes_on(
+    api: httpx.Client, order: Order, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = failed_runs(api, order, clock, 4)
+    add = RunStore.add
+
+    def slowly(store: RunStore, runs: Any) -> Any:
+        clock.forward(10)
+        return add(store, runs)
+
+    monkeypatch.setattr(RunStore, "add", slowly)
+    first = api.post("/runs/retry", json={}).json()
+    assert (first["matched"], first["changed"]) == (3, 3)
+    rest = api.post("/runs/retry", json={"cursor": first["next_cursor"]}).json()
+    assert (rest["matched"], rest["changed"], rest["next_cursor"]) == (1, 1, None)
+    assert sorted(run["retry_of"] for run in api.get("/runs").json()["items"] if run["retry_of"]) == sorted(ids)
+
+
+def test_a_retry_that_breaks_off_says_where_to_go_on(
+    api: httpx.Client, order: Order, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed_runs(api, order, clock, 3)
+    add, calls = RunStore.add, list[int]()
+
+    def break_off(store: RunStore, runs: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise Unavailable("down")
+        return add(store, runs)
+
+    monkeypatch.setattr(RunStore, "add", break_off)
+    first = api.post("/runs/retry", json={}).json()
+    assert (first["matched"], first["changed"]) == (1, 1)
+    assert api.post("/runs/retry", json={"cursor": first["next_cursor"]}).json()["changed"] == 2
+    calls[:] = [1]
+    problem(api.post("/runs/retry", json={}), 503, "unavailable")  # nothing was done, nothing can be lost
+
+
+def test_a_long_cancel_stops_in_time_and_goes_on(
+    api: httpx.Client, order: Order, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        made(api.post("/runs", json=order()))
+    save_many = RunStore.save_many
+
+    def slowly(store: RunStore, moves: Any) -> Any:
+        clock.forward(12)
+        return save_many(store, moves)
+
+    monkeypatch.setattr(RunStore, "save_many", slowly)
+    monkeypatch.setattr(sweeping, "CHUNK", 2)
+    first = api.post("/runs/cancel", json={}).json()
+    assert (first["matched"], first["changed"]) == (4, 4)
+    rest = api.post("/runs/cancel", json={"cursor": first["next_cursor"]}).json()
+    assert rest == {"matched": 1, "changed": 1, "next_cursor": None}
+
+
+def failed_runs(api: httpx.Client, order: Order, clock: Clock, number: int) -> list[str]:
+    ids = [str(made(api.post("/runs", json=order()))["id"]) for _ in range(number)]
+    for id in ids:
+        finish(id, failed=True)
+    clock.forward(1)  # a sweep looks at what is older than itself
+    return ids
+
+
+def test_a_run_outlives_its_payloads(api: httpx.Client, order: Order, aws: Aws) -> None:
+    run = made(api.post("/runs", json=order(input="x" * 5000)))
+    key = "keep/default/output.json"
+    finish(run["id"], None, output_key=key, output_bytes=wiring.payloads().put_json(key, "y" * 5000))
+    assert api.get(f"/runs/{run['id']}").json()["gone"] == []
+    bucket = wiring.settings().payload_bucket
+    aws.s3.delete_object(Bucket=bucket, Key=key)
+    seen = api.get(f"/runs/{run['id']}").json()
+    assert (len(seen["input"]), seen["output"], seen["gone"]) == (5000, None, ["output"])
+    aws.s3.delete_object(Bucket=bucket, Key=seen["input_key"])
+    seen = api.get(f"/runs/{run['id']}").json()
+    assert (seen["input"], seen["output"], seen["gone"]) == (None, None, ["input", "output"])
+    problem(api.post(f"/runs/{run['id']}/retry"), 409, "payload_expired")
+    swept = api.post("/runs/retry", json={"status": "completed", "until": "2099-01-01T00:00:00Z"}).json()
+    assert swept == {"matched": 1, "changed": 0, "next_cursor": None}
+
+
+def test_a_payload_that_cannot_be_read_is_not_taken_for_gone(
+    api: httpx.Client, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = made(api.post("/runs", json=order(input="x" * 5000)))
+
+    def forbid(**request: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "x"}}, "GetObject")
+
+    monkeypatch.setattr(wiring.client("s3"), "get_object", forbid)
+    problem(api.get(f"/runs/{run['id']}"), 503, "unavailable")

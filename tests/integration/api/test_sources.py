@@ -1,15 +1,19 @@
 """Sources over HTTP."""
 
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from shared import wiring
+from shared.domain.source import Source
 from shared.domain.workflow import Workflow
 from shared.errors import Conflict, NotFound
 from shared.services import syncing
+from shared.store.sources import SourceStore
 from shared.store.workflows import WorkflowStore
+from tests.fakes import Clock
 from tests.integration.api.conftest import made
 from tests.integration.api.wire import LangFlowServer, a_flow, problem
 from tests.integration.conftest import Aws
@@ -252,3 +256,61 @@ def test_a_cascade_meets_a_workflow_that_changes(
     monkeypatch.setattr(WorkflowStore, "save", race)
     assert api.delete(f"/sources/{source['id']}?cascade=true").status_code == 204
     assert api.get(f"/workflows/{workflow['id']}").json()["enabled"] is False
+
+
+def test_a_change_that_is_always_overtaken_ends_before_the_function_does(
+    api: httpx.Client, source: Json, langflow: LangFlowServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(store: SourceStore, before: Source | None, after: Source) -> Source:
+        raise Conflict("lost")
+
+    monkeypatch.setattr(SourceStore, "save", lose)
+    langflow.slow(lambda: clock.forward(9))
+    before = clock()
+    answer = api.patch(f"/sources/{source['id']}", json={"url": "http://moved.test"})
+    assert "send it again" in problem(answer, 503, "out_of_time")["detail"]
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert clock() - before == timedelta(seconds=18)  # a third look might have taken ten more
+
+
+def test_a_sync_of_a_slow_source_stops_in_time_and_goes_on(
+    api: httpx.Client, source: Json, langflow: LangFlowServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syncing, "PAGE", 2)
+    langflow.flows = {f"flow-{n}": a_flow(f"flow-{n}") for n in range(6)}
+    for id in langflow.flows:
+        made(api.post("/workflows/import", json={"source_id": source["id"], "flow_id": id}))
+    for seconds, pages in [(5, [3, 3]), (6, [2, 2, 2]), (21, [1] * 6)]:
+        langflow.slow(lambda seconds=seconds: clock.forward(seconds))  # type: ignore[misc]
+        assert synced(api, source) == pages
+        del langflow._answer
+
+
+def synced(api: httpx.Client, source: Json) -> list[int]:
+    """How many workflows each call of a whole sync was about."""
+    counts, cursor = list[int](), None
+    while True:
+        page = api.post(f"/sources/{source['id']}/sync", params={"cursor": cursor} if cursor else {}).json()
+        assert all(item["status"] == "unchanged" for item in page["items"])
+        counts.append(len(page["items"]))
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return counts
+
+
+def test_a_long_cascade_stops_in_time_and_goes_on(
+    api: httpx.Client, source: Json, langflow: LangFlowServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    langflow.flows = {f"flow-{n}": a_flow(f"flow-{n}") for n in range(3)}
+    for id in langflow.flows:
+        made(api.post("/workflows/import", json={"source_id": source["id"], "flow_id": id}))
+    save = WorkflowStore.save
+
+    def slowly(store: WorkflowStore, before: Workflow | None, after: Workflow) -> Workflow:
+        clock.forward(12)
+        return save(store, before, after)
+
+    monkeypatch.setattr(WorkflowStore, "save", slowly)
+    problem(api.delete(f"/sources/{source['id']}?cascade=true"), 503, "out_of_time")
+    assert [one["enabled"] for one in api.get("/workflows").json()["items"]] == [False, False, True]
+    assert api.delete(f"/sources/{source['id']}?cascade=true").status_code == 204

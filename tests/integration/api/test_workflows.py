@@ -10,6 +10,7 @@ from shared import wiring
 from shared.domain.workflow import VersionReason, WorkflowSettings, revise, version_of
 from shared.errors import Conflict
 from shared.store.workflows import WorkflowStore
+from tests.fakes import Clock
 from tests.integration.api.conftest import made
 from tests.integration.api.wire import LangFlowServer, _node, a_flow, problem
 from tests.integration.conftest import Aws
@@ -257,3 +258,17 @@ def test_tweaks_that_cannot_be_stored_are_refused(api: httpx.Client, workflow: J
     headers = {"Content-Type": "application/json"}
     refused = problem(api.patch(f"/workflows/{workflow['id']}", content=body, headers=headers), 422, "invalid")
     assert refused["errors"][0]["pointer"] == "/settings/tweaks"
+
+
+def test_an_import_that_would_take_too_long_leaves_nothing_and_can_be_sent_again(
+    api: httpx.Client, langflow: LangFlowServer, clock: Clock
+) -> None:
+    unseen = {"name": "lab", "url": "http://langflow.test", "api_key": langflow.key}
+    source = made(api.post("/sources?verify=false", json=unseen))
+    langflow.slow(lambda: clock.forward(18))
+    body, key = {"source_id": source["id"], "flow_id": "flow-1"}, {"Idempotency-Key": "import"}
+    problem(api.post("/workflows/import", json=body, headers=key), 503, "out_of_time")
+    assert api.get("/workflows").json()["items"] == []
+    assert (
+        made(api.post("/workflows/import", json=body, headers=key))["flow_id"] == "flow-1"
+    )  # what it is, is known now

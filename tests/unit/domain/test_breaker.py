@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from shared.domain.breaker import Breaker, Closed, Open, Probe, admit, after_failure, after_success
+from shared.domain.breaker import PROBE_LOOK, Breaker, Closed, Open, Probe, admit, after_failure, after_success
 from tests.fakes import NOON
 
 PROBE_FOR = timedelta(minutes=5)
@@ -36,7 +36,8 @@ def test_one_probe_goes_when_the_pause_is_over_and_the_others_wait_for_it() -> N
     probe = admit(failed(5), later, PROBE_FOR)
 
     assert isinstance(probe, Probe)
-    assert admit(probe.breaker, later, PROBE_FOR) == Open(later + PROBE_FOR)
+    assert admit(probe.breaker, later, PROBE_FOR) == Open(later + PROBE_LOOK)  # a probe mostly answers long before
+    assert admit(probe.breaker, later + PROBE_FOR - seconds(1), PROBE_FOR) == Open(later + PROBE_FOR)
     assert isinstance(admit(probe.breaker, later + PROBE_FOR, PROBE_FOR), Probe)
 
 

@@ -25,7 +25,7 @@ def minutes(number: float) -> timedelta:
 
 
 def running(**changes: Any) -> Run:
-    return rules.claim(a_run(**changes), NOON, LEASE_UNTIL)
+    return rules.claim(a_run(**changes), NOON, LEASE_UNTIL, "me")
 
 
 def waiting_for_job(**changes: Any) -> Run:
@@ -105,7 +105,7 @@ def test_a_message_more_than_a_second_early_is_sent_again_with_what_is_left() ->
 def test_a_claim_is_an_attempt_with_a_lease_and_leaves_wake_alone() -> None:
     run = a_run(turn=4, attempt=1, not_before=NOON, deferred_since=NOON)
 
-    claimed = rules.claim(run, NOON, LEASE_UNTIL)
+    claimed = rules.claim(run, NOON, LEASE_UNTIL, "me")
 
     assert (claimed.status, claimed.turn, claimed.attempt) == ("running", 5, 2)
     assert claimed.lease_until == LEASE_UNTIL
@@ -117,11 +117,11 @@ def test_a_claim_is_an_attempt_with_a_lease_and_leaves_wake_alone() -> None:
 def test_the_start_of_a_run_is_its_first_attempt() -> None:
     again = failed(running(), BUSY)
 
-    assert rules.claim(again, NOON + minutes(1), LEASE_UNTIL).started_at == NOON
+    assert rules.claim(again, NOON + minutes(1), LEASE_UNTIL, "me").started_at == NOON
 
 
 def test_asking_for_a_job_is_no_new_attempt() -> None:
-    polled = rules.claim(waiting_for_job(), NOON, LEASE_UNTIL)
+    polled = rules.claim(waiting_for_job(), NOON, LEASE_UNTIL, "me")
 
     assert (polled.attempt, polled.turn) == (1, 3)
     assert polled.job_id == "job-1"
@@ -162,7 +162,7 @@ def test_a_run_is_kept_as_long_as_its_project_keeps_runs_however_it_ended(days: 
 
 
 def test_a_completed_run_forgets_the_error_of_an_earlier_attempt() -> None:
-    again = rules.claim(failed(running(), BUSY), NOON, LEASE_UNTIL)
+    again = rules.claim(failed(running(), BUSY), NOON, LEASE_UNTIL, "me")
     assert again.error is not None
 
     assert rules.complete(again, NOON).error is None
@@ -204,19 +204,19 @@ def test_a_run_says_when_the_flow_may_have_run_before(
     again = failed(running(), failure, policy)
 
     assert again.may_have_run_before is may_have
-    assert failed(rules.claim(again, NOON, LEASE_UNTIL), BUSY, policy).may_have_run_before is may_have
+    assert failed(rules.claim(again, NOON, LEASE_UNTIL, "me"), BUSY, policy).may_have_run_before is may_have
 
 
 def test_only_a_job_that_is_known_to_have_ended_gets_a_new_idempotency_key() -> None:
     lost = FlowFailure("worker_lost", "gone", Delivered.no)
-    asked = rules.claim(waiting_for_job(), NOON, LEASE_UNTIL)
+    asked = rules.claim(waiting_for_job(), NOON, LEASE_UNTIL, "me")
 
     assert failed(asked, lost).job_key == asked.job_key
     assert failed(asked, BROKEN, RetryPolicy(flow_failed=True)).job_key != asked.job_key
 
 
 def test_a_new_attempt_forgets_the_job_of_the_old_one() -> None:
-    asked = rules.claim(waiting_for_job(), NOON, LEASE_UNTIL)
+    asked = rules.claim(waiting_for_job(), NOON, LEASE_UNTIL, "me")
 
     again = failed(asked, BROKEN, RetryPolicy(flow_failed=True))
 
@@ -292,11 +292,11 @@ def test_a_run_in_the_hands_of_a_job_is_asked_about_again_and_again_until_its_de
     assert waiting.not_before == NOON + seconds(2)
     assert waiting.job_deadline == NOON + seconds(600)
 
-    later = rules.await_job(rules.claim(waiting, NOON, LEASE_UNTIL), "job-1", NOON + seconds(100), WAKE_AFTER)
+    later = rules.await_job(rules.claim(waiting, NOON, LEASE_UNTIL, "me"), "job-1", NOON + seconds(100), WAKE_AFTER)
     assert later.not_before == NOON + seconds(110)
     assert later.job_deadline == NOON + seconds(600)
 
-    last = rules.await_job(rules.claim(later, NOON, LEASE_UNTIL), "job-1", NOON + seconds(9999), WAKE_AFTER)
+    last = rules.await_job(rules.claim(later, NOON, LEASE_UNTIL, "me"), "job-1", NOON + seconds(9999), WAKE_AFTER)
     assert last.not_before == NOON + seconds(9999 + 60)
 
 
@@ -339,22 +339,30 @@ def test_the_tick_looks_again_after_a_lease_that_still_runs() -> None:
 
 
 def test_the_tick_ends_the_attempt_of_a_lost_worker() -> None:
-    woken = rules.on_wake(running(), LEASE_UNTIL, WAKE_AFTER)
+    woken = rules.on_wake(running(), LEASE_UNTIL + rules.CLOCK_SKEW, WAKE_AFTER)
 
     assert isinstance(woken, WorkerLost)
     assert (woken.failure.code, woken.failure.delivered) == ("worker_lost", Delivered.unknown)
 
 
-def test_a_worker_lost_before_it_knew_its_job_is_as_if_nothing_was_sent() -> None:
-    """The submission carries an idempotency key: sent again, it finds the same job."""
-    woken = rules.on_wake(running(timeout_seconds=600), LEASE_UNTIL, WAKE_AFTER)
+def test_a_worker_whose_clock_is_half_a_minute_behind_is_not_lost() -> None:
+    woken = rules.on_wake(running(), LEASE_UNTIL + seconds(29), WAKE_AFTER)
+
+    assert isinstance(woken, WakeLater)
+
+
+def test_a_worker_lost_before_it_knew_its_job_is_replaced_whatever_the_policy() -> None:
+    """The submission carries an idempotency key: sent again, it finds the same job, unless that has failed by then."""
+    run, never = running(timeout_seconds=600), RetryPolicy(unknown_outcome=False)
+    woken = rules.on_wake(run, LEASE_UNTIL + rules.CLOCK_SKEW, WAKE_AFTER)
 
     assert isinstance(woken, WorkerLost)
-    assert woken.failure.delivered is Delivered.no
+    after = rules.after_failure(run, woken.failure, never, LEASE_UNTIL, 0.5, WAKE_AFTER)
+    assert (after.status, after.may_have_run_before) == ("pending", True)
 
 
 def test_a_worker_lost_while_it_asked_for_a_job_is_replaced_by_another_that_asks() -> None:
-    asked = rules.claim(waiting_for_job(), NOON, LEASE_UNTIL)
+    asked = rules.claim(waiting_for_job(), NOON, LEASE_UNTIL, "me")
 
     woken = rules.on_wake(asked, NOON + minutes(6), WAKE_AFTER)
 

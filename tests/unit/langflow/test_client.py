@@ -124,7 +124,7 @@ def test_a_chat_input_needs_no_tweak() -> None:
 )
 def test_v1_is_asked_where_v2_is_missing(missing: httpx.Response) -> None:
     wire = Wire(lambda request: missing if "v2" in request.url.path else httpx.Response(200, json=V1_ANSWER))
-    call = FlowCall(ECHO, "hello", session_id="s", globals={"NAME": "value"})
+    call = FlowCall(ECHO, "hello", session_id="s")
     assert wire.client().run(call, Stopper()).text == "v1"
     assert wire.paths == ["/lang/api/v2/workflows", f"/lang/api/v1/run/{ECHO}"]
     assert wire.body == {
@@ -134,7 +134,6 @@ def test_v1_is_asked_where_v2_is_missing(missing: httpx.Response) -> None:
         "input_value": "hello",
         "session_id": "s",
     }
-    assert wire.requests[-1].headers["x-langflow-global-var-name"] == "value"
 
 
 @pytest.mark.parametrize("detail", [{"code": "FLOW_NOT_FOUND"}, "Flow identifier x not found"])
@@ -151,23 +150,17 @@ def test_a_light_server_without_v2_is_not_asked_for_v1() -> None:
     assert failure.message == "This server does not offer what is asked of it (HTTP 405)."
 
 
-def test_v1_takes_only_variables_that_headers_can_carry() -> None:
-    wire = always(200, V1_ANSWER)
-    failure = failure_of(wire, FlowCall(ECHO, globals={"NAME": "two\nlines"}), Dialect.langflow_v1)
-    assert (failure.code, failure.delivered, wire.requests) == ("upstream_refused", Delivered.yes, [])
-
-
 def test_the_id_of_a_flow_stays_in_its_segment() -> None:
     wire = always(200, {"data": None})
     wire.client().get_flow("../users?x=1")
     assert wire.requests[0].url.raw_path == b"/lang/api/v1/flows/..%2Fusers%3Fx%3D1"
 
 
-def test_failures_repeat_neither_key_nor_variables_nor_secret_tweaks() -> None:
-    wire = always(200, failed(ECHO, "the-secret-key variable-1 tweak-secret"))
-    call = FlowCall(ECHO, globals={"A": "variable-1"}, tweaks={"C-1": {"api_key": "tweak-secret", "kib": 3}})
+def test_failures_repeat_neither_key_nor_secret_tweaks() -> None:
+    wire = always(200, failed(ECHO, "the-secret-key tweak-secret"))
+    call = FlowCall(ECHO, tweaks={"C-1": {"api_key": "tweak-secret", "kib": 3}})
     failure = failure_of(wire, call)
-    assert failure.message.endswith("the stub fails: *** *** ***")
+    assert failure.message.endswith("the stub fails: *** ***")
     assert (failure.code, failure.delivered, failure.status) == ("flow_failed", Delivered.yes, 200)
 
 
@@ -209,11 +202,12 @@ def test_what_is_no_json_is_not_sent(value: Any) -> None:
     assert (failure.code, failure.delivered, wire.requests) == ("invalid_input", Delivered.yes, [])
 
 
-def test_a_job_may_not_have_variables() -> None:
-    wire = always(200, {"job_id": "j"})
-    with pytest.raises(FlowFailure, match="variables") as failure:
-        wire.client().submit(FlowCall(ECHO, globals={"A": "b"}))
-    assert (failure.value.delivered, wire.requests) == (Delivered.yes, [])
+def test_the_failure_of_a_job_repeats_neither_key_nor_secret_tweaks() -> None:
+    said = {"text": "bad keys the-secret-key tweak-secret"}
+    wire = always(500, {"detail": {"code": "JOB_FAILED", "message": "failed", "error_detail": said}})
+    with pytest.raises(FlowFailure) as failure:
+        wire.client().poll("j", tweaks={"C-1": {"api_key": "tweak-secret"}})
+    assert failure.value.message == "bad keys *** ***"
 
 
 def test_a_job_is_submitted_with_its_key_and_without_a_choice() -> None:

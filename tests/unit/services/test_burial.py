@@ -6,6 +6,7 @@ import pytest
 
 from shared.domain.dead_letter import MAX_RETURNS, NO_PROJECT, DeadLetterReason
 from shared.domain.run import RunStatus
+from shared.errors import Unavailable
 from shared.services import burial
 from tests.fakes import NOON, Crash
 from tests.world import WAKE_AFTER, World, a_message, a_run
@@ -113,3 +114,27 @@ def test_a_run_given_back_again_and_again_is_sent_each_time() -> None:
         assert len(world.queue.sent) == returns
 
     assert timedelta(hours=1) > WAKE_AFTER
+
+
+def test_a_run_that_moves_on_while_it_is_buried_is_looked_at_again() -> None:
+    world = World()
+    (run,) = world.put(a_run())
+    world.faults.meanwhile["put"] = lambda: world.runs.save(run, run.model_copy(update={"turn": 1}))
+
+    world.bury(a_message(run))
+
+    assert (world.run(run).turn, world.run(run).returns) == (1, 0)
+
+
+def test_a_run_that_keeps_changing_is_left_to_the_next_delivery() -> None:
+    world = World()
+    (run,) = world.put(a_run())
+
+    def again() -> None:
+        now = world.run(run)
+        world.runs.save(now, now.model_copy(update={"returns": 0}))
+        world.faults.meanwhile["put"] = again
+
+    world.faults.meanwhile["put"] = again
+    with pytest.raises(Unavailable):
+        world.bury(a_message(run))

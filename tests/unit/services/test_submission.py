@@ -7,7 +7,7 @@ import pytest
 from shared.domain.message import Delivery
 from shared.domain.project import Retention
 from shared.domain.run import Origin, RunStatus
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, NotFound, Unavailable
 from shared.services import submission
 from shared.services.submission import Order, Submission
 from tests.fakes import NOON
@@ -168,3 +168,28 @@ def test_an_order_may_say_how_long_and_how_often() -> None:
     )
 
     assert (run.timeout_seconds, run.retry) == (600, policy)
+
+
+def test_a_cancel_that_meets_a_claim_marks_the_run_for_its_new_holder() -> None:
+    world = World()
+    (run,) = world.put(a_run())
+    held = {"status": RunStatus.running, "turn": 1, "attempt": 1, "lease_until": NOON + timedelta(minutes=5)}
+    world.faults.meanwhile["put"] = lambda: world.runs.save(run, run.model_copy(update=held))
+
+    marked = world.cancel(run)
+
+    assert (marked.status, marked.turn, marked.cancel_requested_at) == (RunStatus.running, 1, NOON)
+
+
+def test_a_cancel_of_a_run_that_keeps_changing_says_to_try_again() -> None:
+    world = World()
+    (run,) = world.put(a_run())
+
+    def again() -> None:
+        now = world.run(run)
+        world.runs.save(now, now.model_copy(update={"turn": now.turn + 1}))
+        world.faults.meanwhile["put"] = again
+
+    world.faults.meanwhile["put"] = again
+    with pytest.raises(Unavailable):
+        world.cancel(run)

@@ -7,7 +7,7 @@ from shared.domain.run import RunStatus
 from shared.services.waking import Woken
 from shared.store import keys
 from tests.fakes import NOON
-from tests.world import WAKE_AFTER, World, a_run, id_of
+from tests.world import WAKE_AFTER, World, a_run, id_of, unreadable
 
 
 def minutes(number: float) -> timedelta:
@@ -192,3 +192,27 @@ def test_every_unfinished_run_is_found_again_within_the_hour() -> None:
         assert wake_at is not None
         assert wake_at - world.clock.at <= timedelta(hours=1)
     assert timedelta(hours=1) > WAKE_AFTER
+
+
+def test_a_worker_that_ends_its_run_while_the_tick_looks_is_not_lost() -> None:
+    world = World()
+    (run,) = world.put(a_run(status=RunStatus.running, turn=1, attempt=1, lease_until=NOON))
+    world.clock.forward(minutes=5)
+    over = run.model_copy(update={"status": RunStatus.completed, "wake_at": None, "lease_until": None})
+    world.faults.meanwhile["put_many"] = lambda: world.runs.save(run, over)
+
+    assert world.tick() == Woken()
+
+    assert world.run(run).status == "completed"
+    assert world.queue.sent == []
+
+
+def test_a_run_that_cannot_be_read_does_not_keep_its_shard_waiting() -> None:
+    world = World()
+    bad, fine = [n for n in range(100) if keys.wake_shard(id_of("run", n)) == "00"][:2]
+    world.put(a_run(bad), a_run(fine))
+    unreadable(world, a_run(bad))
+    world.clock.forward(minutes=5)
+
+    assert world.tick() == Woken(resent=1)
+    assert [sent.message.run_id for sent in world.queue.sent] == [id_of("run", fine)]

@@ -1,9 +1,13 @@
 """Watching: who is cut off while it blocks in LangFlow."""
 
+import time
 from datetime import timedelta
+
+import pytest
 
 from shared.domain.run import RunStatus
 from shared.langflow import Stopper
+from shared.services import watching
 from shared.services.watching import Watch, Watched
 from tests.fakes import NOON
 from tests.world import World, a_run
@@ -34,3 +38,20 @@ def test_a_batch_that_ends_at_once_is_not_looked_at() -> None:
         pass
 
     assert world.faults.steps == []
+
+
+def test_a_look_that_fails_is_followed_by_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "LOOK_EVERY_SECONDS", 0.001)
+    world = World()
+    (run,) = world.put(a_run(**HELD))
+    world.cancel(run)
+    world.faults.refuse["get_many"] = 2
+    watched = Watched(run, Stopper())
+
+    with Watch([watched], world.runs):
+        for _ in range(5000):
+            if watched.stopper.reason:
+                break
+            time.sleep(0.001)
+
+    assert watched.stopper.reason == "cancelled"
