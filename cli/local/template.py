@@ -4,7 +4,7 @@ The emulator does the SAM transform itself. What is changed here is listed in `i
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,14 @@ SHORT_FORMS = {"Ref": "Ref", "Condition": "Condition"}
 FUNCTION = "AWS::Serverless::Function"
 # The emulator would invent another id at every deployment, and the URL of the API would change with it.
 API_ID = "a0000001"
-# AWS authorizes these requests by the actions on the left; the emulator by their own name.
+# The emulator authorizes these requests by their own name; AWS by the actions on the right, of which ours need all.
 BATCH_ACTIONS = {
-    "dynamodb:PartiQL": "dynamodb:BatchExecuteStatement",
-    "sqs:SendMessage": "sqs:SendMessageBatch",
+    "dynamodb:BatchExecuteStatement": {"dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"},
+    "sqs:SendMessageBatch": {"sqs:SendMessage"},
 }
+# The emulator does not read which table a statement is about: it asks for this action on "*" and on nothing less.
+ON_EVERYTHING = "dynamodb:BatchExecuteStatement"
+TABLE_ARN = {"Fn::GetAtt": ["Table", "Arn"]}
 ONLY_OVER_TLS = "PayloadBucketPolicy"
 
 
@@ -103,11 +106,25 @@ def for_emulator(
 
 
 def _grant_batches(policies: list[Template]) -> None:
-    """To those who may do a thing once, the action the emulator asks for when it is done in a batch."""
+    """To those who may do a thing once, the action the emulator asks for when it is done in a batch, where they may."""
     for policy in policies:
-        batches = [batch for single, batch in BATCH_ACTIONS.items() if single in str(policy)]
-        if batches:
-            policy["Statement"].append({"Effect": "Allow", "Action": batches, "Resource": "*"})
+        granted = [grant for statement in policy["Statement"] for grant in _batches(statement)]
+        policy["Statement"] += granted
+
+
+def _batches(statement: Template) -> Iterator[Template]:
+    named, resource = statement["Action"], statement["Resource"]
+    actions = {named} if isinstance(named, str) else set(named)
+    for batch, needed in BATCH_ACTIONS.items():
+        grant = {**statement, "Sid": f"{statement.get('Sid', '')}InBatches", "Action": batch}
+        if not needed <= actions:
+            continue
+        if batch != ON_EVERYTHING:
+            yield grant
+        elif TABLE_ARN in (
+            resource if isinstance(resource, list) else [resource]
+        ):  # asked here in the emulator's place
+            yield {**grant, "Resource": "*"}
 
 
 def _with_numbers(node: Any, numbers: Mapping[str, int], *, as_text: bool = False) -> Any:

@@ -11,9 +11,12 @@ from typing import Any
 
 import httpx
 import psutil
+import pytest
 from localstack_client.session import Session
 
+from cli.config import normal_url
 from cli.local import ports
+from cli.local.clients import ACCESS_KEY
 from cli.local.stack import Stack, down, up
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -29,17 +32,19 @@ class Deployment:
     api_key: str
     api: httpx.Client
     outputs: dict[str, str]
+    session: Session
     emulator_pid: int | None
 
     def client(self, service: str) -> Any:
-        return Session().client(service)
+        return self.session.client(service)
 
     def tick(self) -> dict[str, Any]:
         """Run the minute tick now."""
         event = (EVENTS / "eventbridge_tick.json").read_bytes()
         answer = self.client("lambda").invoke(FunctionName=self.outputs["TickFunctionName"], Payload=event)
         assert "FunctionError" not in answer, answer["Payload"].read()
-        return json.loads(answer["Payload"].read())
+        said: dict[str, Any] = json.loads(answer["Payload"].read())
+        return said
 
     def workers(self, function: str) -> list[psutil.Process]:
         """The processes that run a function on the emulator."""
@@ -48,7 +53,8 @@ class Deployment:
         return [child for child in children if _runs(child, function)]
 
     def run(self, id: str) -> dict[str, Any]:
-        return self.api.get(f"/runs/{id}").raise_for_status().json()
+        run: dict[str, Any] = self.api.get(f"/runs/{id}").raise_for_status().json()
+        return run
 
     def until(self, id: str, wanted: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
         """The run as soon as it is as wanted."""
@@ -63,7 +69,8 @@ class Deployment:
 
     def submit(self, workflow: str, input: str, **settings: Any) -> dict[str, Any]:
         body = {"workflow_id": workflow, "input": input, **settings}
-        return self.api.post("/runs", json=body).raise_for_status().json()
+        run: dict[str, Any] = self.api.post("/runs", json=body).raise_for_status().json()
+        return run
 
     def submit_many(self, workflow: str, inputs: list[str]) -> list[dict[str, Any]]:
         body = {"runs": [{"workflow_id": workflow, "input": input} for input in inputs]}
@@ -72,11 +79,12 @@ class Deployment:
 
     def add_source(self, name: str, url: str, key: str | None = None, **settings: Any) -> str:
         body = {"name": name, "url": url, "api_key": key, **settings}
-        return self.api.post("/sources", json=body).raise_for_status().json()["id"]
+        source: str = self.api.post("/sources", json=body).raise_for_status().json()["id"]
+        return source
 
     def import_flow(self, source: str, flow: str, **settings: Any) -> str:
         body = {"source_id": source, "flow_id": flow}
-        workflow = self.api.post("/workflows/import", json=body).raise_for_status().json()["id"]
+        workflow: str = self.api.post("/workflows/import", json=body).raise_for_status().json()["id"]
         if settings:
             self.api.patch(f"/workflows/{workflow}", json=settings).raise_for_status()
         return workflow
@@ -90,28 +98,34 @@ def _runs(process: psutil.Process, function: str) -> bool:
 
 
 @contextmanager
-def deployment(state_dir: Path, parameters: dict[str, str]) -> Iterator[Deployment]:
+def deployment(state_dir: Path, parameters: dict[str, str], *, enforce_iam: bool = False) -> Iterator[Deployment]:
     """The stack behind AWS_ENDPOINT_URL, or one of our own that ends with us."""
-    if "AWS_ENDPOINT_URL" in os.environ:
-        yield _connect(os.environ["AWS_ENDPOINT_URL"], None)
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
+        yield _connect(endpoint, os.environ.get("SPARK_URL"), None)
         return
-    stack = Stack(port=ports.free(), state_dir=state_dir, parameters=parameters)
+    stack = Stack(port=ports.free(), state_dir=state_dir, parameters=parameters, enforce_iam=enforce_iam)
     try:
         running = up(stack)
-        os.environ["AWS_ENDPOINT_URL"] = running.endpoint_url
         pid = int(json.loads(stack.layout.pid_file.read_text())["pid"])
-        yield _connect(running.endpoint_url, pid)
+        yield _connect(running.endpoint_url, running.api_url, pid)
     finally:
-        os.environ.pop("AWS_ENDPOINT_URL", None)
         down(stack, wipe=True)
 
 
-def _connect(endpoint: str, pid: int | None) -> Deployment:
-    """What is deployed at `endpoint`, read from its stack's outputs."""
-    described = Session().client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+def _connect(endpoint: str, api_url: str | None, pid: int | None) -> Deployment:
+    """What is deployed at `endpoint`, read from its stack's outputs; `api_url` where they name another address."""
+    session = _session(endpoint)
+    described = session.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-    api_url = os.environ.get("SPARK_URL") or f"{endpoint}/_aws/execute-api/{outputs['ApiId']}"
-    secret = Session().client("secretsmanager").get_secret_value(SecretId=outputs["BootstrapSecretArn"])["SecretString"]
+    url = normal_url(api_url or outputs["ApiUrl"])
+    secret = session.client("secretsmanager").get_secret_value(SecretId=outputs["BootstrapSecretArn"])["SecretString"]
     key = "spk_{key_id}_{secret}".format(**json.loads(secret))
-    api = httpx.Client(base_url=f"{api_url}/api/v1", headers={"X-API-Key": key}, timeout=60, trust_env=False)
-    return Deployment(api_url, key, api, outputs, pid)
+    api = httpx.Client(base_url=f"{url}/api/v1", headers={"X-API-Key": key}, timeout=60, trust_env=False)
+    return Deployment(url, key, api, outputs, session, pid)
+
+
+def _session(endpoint: str) -> Session:
+    """As the account's owner. It learns its endpoint from the environment, where no other stack shall find it."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", endpoint)
+        return Session(ACCESS_KEY, ACCESS_KEY)

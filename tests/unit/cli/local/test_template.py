@@ -81,12 +81,30 @@ def test_the_api_keeps_its_address() -> None:
 def test_batches_are_granted_to_those_who_may_do_it_once_and_to_nobody_else() -> None:
     local = adapted()
 
-    def granted(name: str) -> list[str]:
+    def granted(name: str) -> list[tuple[str, Any]]:
         (policy,) = local["Resources"][name]["Properties"]["Policies"]
-        return [action for each in policy["Statement"] if each["Resource"] == "*" for action in each["Action"]]
+        added = [each for each in policy["Statement"] if each["Sid"].endswith("InBatches")]
+        return [(each["Action"], each["Resource"]) for each in added]
 
-    assert granted("TickFunction") == ["dynamodb:BatchExecuteStatement", "sqs:SendMessageBatch"]
+    queue = {"Fn::GetAtt": ["RunQueue", "Arn"]}
+    assert granted("TickFunction") == [("dynamodb:BatchExecuteStatement", "*"), ("sqs:SendMessageBatch", queue)]
     assert granted("DeadLettersFunction") == []
+
+
+@pytest.mark.parametrize(
+    ("actions", "resource"),
+    [
+        ("dynamodb:PartiQLUpdate", template.TABLE_ARN),
+        (["dynamodb:GetItem", "dynamodb:PartiQLInsert"], template.TABLE_ARN),
+        (["dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"], {"Fn::GetAtt": ["OtherTable", "Arn"]}),
+        (["dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"], {"Fn::Sub": "${Table.Arn}/index/*"}),
+    ],
+)
+def test_half_a_grant_or_one_on_something_else_allows_no_batch(actions: Any, resource: Any) -> None:
+    statement = {"Sid": "Records", "Effect": "Allow", "Action": actions, "Resource": resource}
+    policy = {"Statement": [statement]}
+    template._grant_batches([policy])
+    assert policy["Statement"] == [statement]
 
 
 def test_the_template_itself_is_left_as_it_is() -> None:

@@ -1,0 +1,149 @@
+"""A stack whose functions may do only what the template grants them: each does its work with that."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from shared.domain.dead_letter import MAX_RETURNS
+from tests.e2e.conftest import SHORT
+from tests.e2e.deployment import FINAL, Deployment, deployment
+from tests.stub_langflow import ECHO, StubLangFlow
+
+KEY = "only-for-langflow"
+WAKE_AFTER_SECONDS = 2
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """In place of the stack that the other tests share, which lets everybody do everything."""
+    parameters = {**SHORT, "WakeAfterSeconds": str(WAKE_AFTER_SECONDS)}
+    with deployment(tmp_path_factory.mktemp("guarded"), parameters, enforce_iam=True) as running:
+        yield running
+        running.api.close()
+
+
+@pytest.fixture
+def echo(spark: Deployment, stub: StubLangFlow) -> str:
+    return spark.import_flow(spark.add_source("guarded", stub.url, KEY), ECHO)
+
+
+@contextmanager
+def no_grants(spark: Deployment, function: str) -> Iterator[None]:
+    """The function without the policy that the template gave it."""
+    role = spark.client("lambda").get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
+    iam = spark.client("iam")
+    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    policy = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    iam.delete_role_policy(RoleName=role, PolicyName=name)
+    try:
+        yield
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
+
+
+@contextmanager
+def no_executors(spark: Deployment) -> Iterator[None]:
+    """Messages stay in the run queue."""
+    functions, name = spark.client("lambda"), spark.outputs["ExecutorFunctionName"]
+    (mapping,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+    functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+    try:
+        yield
+    finally:
+        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+
+
+def test_without_its_grants_a_function_can_do_nothing(spark: Deployment) -> None:
+    """Else the tests below would prove nothing."""
+    with no_grants(spark, spark.outputs["TickFunctionName"]), pytest.raises(AssertionError, match="AccessDenied"):
+        spark.tick()
+    assert spark.tick()["complete"] is True
+
+
+def test_the_api_reaches_the_table_and_the_queue(spark: Deployment) -> None:
+    assert spark.api.get("/health/ready").status_code == 200
+
+
+def test_a_run_completes_with_a_key_that_was_kept_encrypted(spark: Deployment, echo: str, stub: StubLangFlow) -> None:
+    run = spark.ended(spark.submit(echo, "hello")["id"])
+
+    assert (run["status"], run["output"]) == ("completed", "hello")
+    assert stub.calls()["headers"]["x-api-key"] == KEY
+    assert run["id"] in [each["id"] for each in spark.api.get("/runs").raise_for_status().json()["items"]]
+
+
+def test_a_batch_of_runs_completes(spark: Deployment, echo: str) -> None:
+    made = spark.submit_many(echo, ["one", "two", "three"])
+
+    assert [spark.ended(run["id"])["output"] for run in made] == ["one", "two", "three"]
+
+
+def test_a_background_job_is_followed_to_its_end(spark: Deployment, echo: str) -> None:
+    run = spark.ended(spark.submit(echo, "long", timeout_seconds=600)["id"])
+
+    assert (run["status"], run["output"]) == ("completed", "long")
+    assert run["job_id"] is not None
+
+
+def test_large_inputs_and_outputs_go_through_the_bucket(spark: Deployment, echo: str) -> None:
+    text = "ä" * 100_000
+
+    run = spark.ended(spark.submit(echo, text)["id"])
+
+    assert (run["input"], run["output"]) == (text, text)
+    assert run["output_bytes"] > len(text)
+
+
+def test_the_tick_sends_a_lost_message_again(spark: Deployment, echo: str) -> None:
+    with no_executors(spark):
+        run = spark.submit(echo, "found again")
+        spark.client("sqs").purge_queue(QueueUrl=spark.outputs["RunQueueUrl"])
+        time.sleep(WAKE_AFTER_SECONDS)
+        assert spark.run(run["id"])["status"] == "pending"
+
+    deadline = time.monotonic() + 20
+    while spark.run(run["id"])["status"] not in FINAL and time.monotonic() < deadline:
+        spark.tick()
+        time.sleep(0.5)
+
+    assert spark.run(run["id"])["output"] == "found again"
+
+
+def test_a_run_that_no_executor_takes_ends_as_a_dead_letter(spark: Deployment, echo: str) -> None:
+    queue = {"QueueUrl": spark.outputs["DeadLetterQueueUrl"]}
+    with no_executors(spark):
+        run = spark.submit(echo, "nobody")
+        body = json.dumps({"project_id": run["project_id"], "run_id": run["id"], "turn": run["turn"]})
+        for _ in range(MAX_RETURNS + 1):
+            spark.client("sqs").send_message(**queue, MessageBody=body)
+        ended = spark.ended(run["id"], 20)
+
+    letters = spark.api.get("/dead-letters").raise_for_status().json()["items"]
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "too_many_attempts")
+    assert run["id"] in [letter["run_id"] for letter in letters]
+
+
+def test_a_source_can_be_deleted(spark: Deployment, stub: StubLangFlow) -> None:
+    source = spark.add_source("short-lived", stub.url, KEY)
+
+    assert spark.api.delete(f"/sources/{source}").status_code == 204
+    assert spark.api.get(f"/sources/{source}").status_code == 404
+
+
+@pytest.mark.parametrize("queue", ["RunQueueUrl", "DeadLetterQueueUrl"])
+def test_a_message_that_is_no_message_is_buried(spark: Deployment, queue: str) -> None:
+    body = f"poison for {queue}"
+    spark.client("sqs").send_message(QueueUrl=spark.outputs[queue], MessageBody=body)
+
+    deadline = time.monotonic() + 20
+    while body not in (letters := unreadable(spark)):
+        assert time.monotonic() < deadline, letters
+        time.sleep(0.2)
+
+
+def unreadable(spark: Deployment) -> list[str]:
+    found = spark.api.get("/dead-letters", params={"unreadable": "true"}).raise_for_status().json()
+    return [letter["body"] for letter in found["items"]]
