@@ -28,11 +28,22 @@ def demo(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "cli.demo"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(
-        command, cwd=PROJECT, env=environment, text=True, start_new_session=True, **streams
+        command,
+        cwd=PROJECT,
+        env=environment,
+        text=True,
+        start_new_session=True,
+        preexec_fn=listen_to_interrupts,
+        **streams,
     ) as process:  # type: ignore[call-overload]
         yield process
         if process.poll() is None:
             process.terminate()
+
+
+def listen_to_interrupts() -> None:
+    """A test run in the background of a shell ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def left_behind(folder: Path) -> list[str]:
