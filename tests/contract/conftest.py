@@ -32,7 +32,7 @@ class Aws:
     sqs: Any
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def moto_aws() -> Iterator[Aws]:
     with mock_aws(), partiql():
         yield Aws(boto3.client("dynamodb", **ACCESS), boto3.client("sqs", **ACCESS))
