@@ -58,6 +58,12 @@ class Stage:
     console: Console = field(default_factory=lambda: Console(highlight=False))
     steps: int = 0
     began: float = field(default_factory=time.monotonic)
+    interrupted: bool = False
+
+    def interrupt(self, _number: int, _frame: FrameType | None) -> NoReturn:
+        """What Ctrl-C does. Remembered, because a library may catch the exception on its way."""
+        self.interrupted = True
+        raise KeyboardInterrupt
 
     def step(self, title: str) -> None:
         self.steps += 1
@@ -83,25 +89,34 @@ class Stage:
 
 def main() -> int:
     """Exit status 0 when everything did what it should, 1 when something did not, 130 after Ctrl-C."""
-    signal.signal(signal.SIGTERM, _as_interrupt)
-    signal.signal(signal.SIGALRM, _out_of_time)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # in a pipe, too, what comes first is first
     stage = Stage(Path(tempfile.mkdtemp(prefix="spark-demo-")))
+    signal.signal(signal.SIGINT, stage.interrupt)
+    signal.signal(signal.SIGTERM, stage.interrupt)
+    signal.signal(signal.SIGALRM, _out_of_time)
     try:
         with ExitStack() as cleanup:
             play(stage, cleanup)
     except (CliError, httpx.HTTPError) as error:
-        stage.console.print(Text.assemble(("\nThe demo failed: ", "bold red"), str(error)))
-        stage.say(getattr(error, "hint", ""))
-        stage.say(f"What its servers said is kept in {stage.home}")
-        return 1
+        return stopped(stage) if stage.interrupted else failed(stage, error)
     except KeyboardInterrupt:
-        stage.say("\nInterrupted; everything is stopped.")
-        shutil.rmtree(stage.home, ignore_errors=True)
-        return 130
+        return stopped(stage)
     shutil.rmtree(stage.home, ignore_errors=True)
     stage.say(f"Everything is stopped again. {time.monotonic() - stage.began:.0f} s in all.")
     return 0
+
+
+def failed(stage: Stage, error: Exception) -> int:
+    stage.console.print(Text.assemble(("\nThe demo failed: ", "bold red"), str(error)))
+    stage.say(getattr(error, "hint", ""))
+    stage.say(f"What its servers said is kept in {stage.home}")
+    return 1
+
+
+def stopped(stage: Stage) -> int:
+    stage.say("\nInterrupted; everything is stopped.")
+    shutil.rmtree(stage.home, ignore_errors=True)
+    return 130
 
 
 def play(stage: Stage, cleanup: ExitStack) -> None:
@@ -211,7 +226,7 @@ def command(stage: Stage, line: str, exits: int = 0) -> None:
     """Show a command, then run it in this process, on this terminal."""
     stage.console.print(Text.assemble(("\n$ ", "dim"), (f"spark {line}", "bold cyan")), soft_wrap=True)
     code: Any = typer.main.get_command(app).main(shlex.split(line), prog_name="spark", standalone_mode=False)
-    if code == 130:
+    if code == 130 or stage.interrupted:
         raise KeyboardInterrupt
     expect((code or 0) == exits, f"`spark {line}` ended with {code}, not {exits}")
 
@@ -224,10 +239,6 @@ def newest(api: Api) -> Json:
 def expect(fact: bool, otherwise: str) -> None:
     if not fact:
         raise DemoFailed(otherwise)
-
-
-def _as_interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _out_of_time(_number: int, _frame: FrameType | None) -> NoReturn:
