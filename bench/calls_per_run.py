@@ -14,24 +14,19 @@ USD: list prices (`bench/prices.py`). What a count cannot know is assumed: the f
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from io import StringIO
-from typing import Any
-from unittest.mock import patch
 
 import boto3
-from moto import mock_aws
 
 from bench import prices, resources
+from bench.deployment import Deployment, on_moto
 from bench.events import Context, sqs_batch
 from bench.prices import Usage, WireItem
-from bench.recording import Recorder, Tally
+from bench.recording import Tally
 from bench.result import Result
 from bench.servers import stub_langflow
-from bench.spark import Spark, in_process
-from tests.moto_partiql import partiql
 
 BATCH = 10
 SMALL = ""  # the suffix of the figures that have targets
@@ -57,13 +52,13 @@ def measure(options: argparse.Namespace) -> Result:
         tallies = {suffix: bench.batch(size) for suffix, size in SIZES.items()}
         keyed = bench.batch(SIZES[SMALL], keys=True)
     if options.explain:
-        sys.stderr.write("".join(_explanation(key, item) for key, item in tallies[SMALL].largest.items()))
+        sys.stderr.write("".join(explanation(key, item) for key, item in tallies[SMALL].largest.items()))
     figures: dict[str, float] = {}
     for suffix, tally in tallies.items():
         figures |= {f"{name}{suffix}": figure for name, figure in _figures(tally).items()}
     figures["write_units_per_run_with_key"] = keyed.usage.write_units / BATCH
     figures |= {f"cold_{name}": figure for name, figure in _figures(cold).items() if name.endswith("_units_per_run")}
-    figures |= _breakdown(tallies[SMALL])
+    figures |= breakdown(tallies[SMALL], BATCH)
     return Result("calls_per_run", figures, TARGETS)
 
 
@@ -71,25 +66,21 @@ def measure(options: argparse.Namespace) -> Result:
 class Bench:
     """Spark in this process, overheard."""
 
-    spark: Spark
+    here: Deployment
     workflow: str
-    recorder: Recorder
-    execute: Callable[[Any, Any], Any]
-    receive: Callable[[], list[str]]
-    logs: StringIO
     flow_seconds: float
 
     def batch(self, size: int, *, keys: bool = False) -> Tally:
         """What ten runs took, from their order to their end: ordered at once, or one by one, each with a key."""
-        self.recorder.tally, text, logged = Tally(), "x" * size, self.logs.tell()
-        if keys:
-            ids = [self.spark.submit_one(self.workflow, text, {"idempotency-key": str(n)}) for n in range(BATCH)]
-        else:
-            ids = self.spark.submit(self.workflow, [text] * BATCH)
-        self.execute(sqs_batch(self.receive()), Context())
-        tally, self.recorder.tally = self.recorder.tally, Tally()
-        tally.usage += self._lambdas(BATCH if keys else 1, size) + Usage(log_gb=(self.logs.tell() - logged) / prices.GB)
-        assert [self.spark.get(f"/runs/{id}")["status"] for id in ids] == ["completed"] * BATCH
+        spark, text = self.here.spark, "x" * size
+        with self.here.overheard() as tally:
+            if keys:
+                ids = [spark.submit_one(self.workflow, text, {"idempotency-key": str(n)}) for n in range(BATCH)]
+            else:
+                ids = spark.submit(self.workflow, [text] * BATCH)
+            self.here.execute(sqs_batch(_receive()), Context())
+        tally.usage += self._lambdas(BATCH if keys else 1, size)
+        assert [spark.get(f"/runs/{id}")["status"] for id in ids] == ["completed"] * BATCH
         return tally
 
     def _lambdas(self, requests: int, size: int) -> Usage:
@@ -105,20 +96,8 @@ class Bench:
 
 @contextmanager
 def _bench(source_url: str, flow_seconds: float) -> Iterator[Bench]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SPARK_"))}
-    logs = StringIO()  # Powertools takes stdout as it is when the handlers are imported
-    with mock_aws(), partiql(), redirect_stdout(logs), patch.dict(os.environ, inherited | resources.AWS, clear=True):
-        session: Any = boto3.Session()
-        os.environ.update(resources.create(session.client))
-        from functions.api.handler import handler as answer
-        from functions.executor.handler import handler as execute
-        from shared import wiring
-
-        recorder = Recorder(boto3.client("dynamodb"), resources.TABLE)
-        for service in SERVICES:
-            recorder.listen(wiring.client(service))
-        spark = Spark(in_process(answer), resources.API_KEY)
-        yield Bench(spark, spark.prepare(source_url), recorder, execute, _receive, logs, flow_seconds)
+    with on_moto() as here:
+        yield Bench(here, here.spark.prepare(source_url), flow_seconds)
 
 
 def _receive() -> list[str]:
@@ -144,14 +123,14 @@ def _figures(tally: Tally) -> dict[str, float]:
     }
 
 
-def _breakdown(tally: Tally) -> dict[str, float]:
-    """What the price of a small run is made of, and what keeping it costs."""
-    stored = sum(map(prices.stored_bytes, tally.largest.values())) / BATCH
-    costs = {f"usd_{name}": cost * 1e6 for name, cost in prices.usd(tally.usage.each(BATCH)).items() if cost}
+def breakdown(tally: Tally, runs: int) -> dict[str, float]:
+    """What the price of one of so many small runs is made of, and what keeping it costs."""
+    stored = sum(prices.stored_bytes(item) for key, item in tally.largest.items() if "#RUN#" in key[0]) / runs
+    costs = {f"usd_{name}": cost * 1e6 for name, cost in prices.usd(tally.usage.each(runs)).items() if cost}
     return {**costs, "usd_to_keep_a_month": stored / prices.GB * prices.STORED_GB_MONTH * 1e6}
 
 
-def _explanation(key: tuple[str, str], item: WireItem) -> str:
+def explanation(key: tuple[str, str], item: WireItem) -> str:
     """The attributes of an item by their size, largest first."""
     sizes = {name: len(name.encode()) + prices.attribute_bytes(value) for name, value in item.items()}
     parts = ", ".join(f"{name} {size}" for name, size in sorted(sizes.items(), key=lambda each: -each[1]))

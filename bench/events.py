@@ -25,11 +25,12 @@ class Context:
 
 def http_request(method: str, path: str, body: Any, headers: dict[str, str]) -> dict[str, Any]:
     """An event of an HTTP API, payload format 2.0."""
+    path, _, query = path.partition("?")
     return {
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path,
-        "rawQueryString": "",
+        "rawQueryString": query,
         "headers": {"content-type": "application/json", "host": "api.example", **headers},
         "requestContext": {
             "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": ""},

@@ -11,11 +11,12 @@ Rules, from the DynamoDB developer guide (read and write consumption; global sec
 
 Prices are list prices of us-east-1 as of 2026-11, first tier, no free tier. They were compared with public pages that
 quote AWS (its white papers for Lambda and HTTP APIs; third parties of 2025 and 2026 for DynamoDB, SQS, S3 requests and
-CloudWatch Logs), never with a bill. Not verified at all: KMS, Secrets Manager, storage and backup. Not counted: data
-transfer out, empty polls of an idle queue, the tick, alarms, X-Ray.
+CloudWatch Logs), never with a bill. Not verified at all: KMS, Secrets Manager, storage and backup, metrics, alarms. Not
+counted: data transfer out, X-Ray; polls of an idle queue and what is paid by the month, except by `idle_cost`.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -54,7 +55,10 @@ class Usage:
 
     def each(self, count: int) -> "Usage":
         """The share of one of `count`."""
-        return Usage(**{each.name: getattr(self, each.name) / count for each in fields(self)})
+        return self.times(1 / count)
+
+    def times(self, factor: float) -> "Usage":
+        return Usage(**{each.name: getattr(self, each.name) * factor for each in fields(self)})
 
 
 PRICES = Usage(
@@ -70,6 +74,38 @@ PRICES = Usage(
     lambda_gb_seconds=0.0000166667,  # x86; arm64 is a fifth less
     log_gb=0.50,
 )
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """What is paid by the month for being there."""
+
+    kms_keys: float = 0
+    secrets: float = 0
+    alarms: float = 0
+    composite_alarms: float = 0
+    dashboards: float = 0
+    custom_metrics: float = 0
+    log_gb_kept: float = 0
+
+
+MONTHLY = Fixed(
+    kms_keys=1.00,
+    secrets=0.40,
+    alarms=0.10,
+    composite_alarms=0.50,
+    dashboards=3.00,
+    custom_metrics=0.30,
+    log_gb_kept=0.03,
+)
+RESOURCES = {
+    "AWS::KMS::Key": "kms_keys",
+    "AWS::SecretsManager::Secret": "secrets",
+    "AWS::CloudWatch::Alarm": "alarms",
+    "AWS::CloudWatch::CompositeAlarm": "composite_alarms",
+    "AWS::CloudWatch::Dashboard": "dashboards",
+}
+
 STORED_GB_MONTH = 0.25 + 0.20  # DynamoDB standard table, and its point-in-time recovery
 ENTRY_OVERHEAD_BYTES = 100  # that storage, and only storage, is charged for per item and per index entry
 
@@ -77,6 +113,20 @@ ENTRY_OVERHEAD_BYTES = 100  # that storage, and only storage, is charged for per
 def usd(usage: Usage) -> dict[str, float]:
     """What `usage` costs, by what it is for."""
     return {each.name: getattr(usage, each.name) * getattr(PRICES, each.name) for each in fields(usage)}
+
+
+def fixed(template: Mapping[str, Any], **more: float) -> Fixed:
+    """What a template has of these, and what it does not know. An alarm counts once for each metric it looks at."""
+    counts = Counter[str]()
+    for resource in template["Resources"].values():
+        if resource["Type"] in RESOURCES:
+            metrics = [each for each in resource.get("Properties", {}).get("Metrics", []) if "MetricStat" in each]
+            counts[RESOURCES[resource["Type"]]] += max(len(metrics), 1)
+    return Fixed(**counts, **more)
+
+
+def monthly_usd(fixed: Fixed) -> dict[str, float]:
+    return {each.name: getattr(fixed, each.name) * getattr(MONTHLY, each.name) for each in fields(fixed)}
 
 
 def item_bytes(item: WireItem) -> int:

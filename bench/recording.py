@@ -29,13 +29,17 @@ Key = tuple[str, str]
 
 @dataclass
 class Tally:
-    """What was sent: requests by `service.Operation`, units, and the largest form of each item written."""
+    """What was sent: requests by `service.Operation`, units, and the largest form of each item written.
+
+    `items_read` are those that were found; looking for one that is not there counts in the units alone.
+    """
 
     calls: Counter[str] = field(default_factory=Counter)
     usage: Usage = field(default_factory=Usage)
     base_units: Counter[str] = field(default_factory=Counter)
     index_units: Counter[str] = field(default_factory=Counter)
     largest: dict[Key, WireItem] = field(default_factory=dict)
+    items_read: int = 0
 
     def calls_to(self, service: str) -> int:
         return sum(count for name, count in self.calls.items() if name.startswith(f"{service}."))
@@ -68,15 +72,17 @@ class Recorder:
         attempts = 1 + parsed.get("ResponseMetadata", {}).get("RetryAttempts", 0)
         self.tally.calls[f"{service}.{model.name}"] += attempts
         if service == "dynamodb":
-            units = sum(self._charge(key, before) for key, before in context["bench_before"].items())
+            factor = 2 if model.name.startswith("Transact") else 1
+            units = sum(factor * self._charge(key, before) for key, before in context["bench_before"].items())
             self.tally.usage += Usage(write_units=units, read_units=_read_units(model.name, params, parsed))
+            self.tally.items_read += _items_read(model.name, parsed)
         else:
             self.tally.usage += other_usage(service, model.name, params)
 
     def _charge(self, key: Key, before: WireItem | None) -> int:
         after = self._read(key)
         base, indexes = base_write_units(before, after), index_write_units(before, after)
-        self.tally.base_units[_kind(key)] += base
+        self.tally.base_units[kind(key)] += base
         self.tally.index_units.update(indexes)
         if after and item_bytes(after) > item_bytes(self.tally.largest.get(key, {})):
             self.tally.largest[key] = after
@@ -110,6 +116,8 @@ def _written(operation: str, params: Mapping[str, Any]) -> list[Key]:
             return [_key(params["Item"])]
         case "DeleteItem":
             return [_key(params["Key"])]
+        case "TransactWriteItems":
+            return [_key(each["Put"]["Item"]) for each in params["TransactItems"]]
         case "BatchExecuteStatement":
             return [_statement_key(each) for each in params["Statements"]]
     return []
@@ -135,6 +143,17 @@ def _read_units(operation: str, params: Mapping[str, Any], parsed: Mapping[str, 
     return 0
 
 
+def _items_read(operation: str, parsed: Mapping[str, Any]) -> int:
+    match operation:
+        case "GetItem":
+            return int("Item" in parsed)
+        case "BatchGetItem":
+            return sum(map(len, parsed["Responses"].values()))
+        case "Query":
+            return int(parsed["ScannedCount"])
+    return 0
+
+
 def _batch_units(table: str, asked: Mapping[str, Any], parsed: Mapping[str, Any]) -> float:
     found: Iterable[WireItem] = parsed["Responses"].get(table, [])
     sizes = [item_bytes(item) for item in found]
@@ -146,7 +165,7 @@ def _key(item: Mapping[str, Any]) -> Key:
     return item["pk"]["S"], item["sk"]["S"]
 
 
-def _kind(key: Key) -> str:
+def kind(key: Key) -> str:
     """`RUN RECORD`, `RUN ATTEMPT` …: of what kind an item is."""
     parts = key[0].split("#")
     return f"{parts[2] if len(parts) > 2 else parts[0]} {key[1].split('#')[0]}"

@@ -1,6 +1,7 @@
 """Shell completion of names and ids: one quick look at the API, and silence when it does not answer."""
 
 from collections.abc import Callable, Iterator
+from zoneinfo import available_timezones
 
 import httpx
 import typer
@@ -29,6 +30,11 @@ def runs(context: typer.Context) -> list[tuple[str, str]]:
     """Completes the short ids of the newest runs."""
     found = offers(context, "runs")
     return [(short(run["id"]), f"{run['status']} {first_line(run.get('input'))[:40]}") for run in found]
+
+
+def zones() -> list[str]:
+    """Completes time zones. They have a slash; what has none are abbreviations, which the API refuses."""
+    return sorted(zone for zone in available_timezones() if "/" in zone)
 
 
 def offers(context: typer.Context, collection: str) -> Iterator[dict[str, str]]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -35,6 +36,12 @@ from cli.main import app
 
 FLOWS = ("echo", "slow", "flaky")
 BATCH = 20
+CLOCKS = {
+    "Every five seconds": "--every 5s",
+    "By the clock": '--cron "*/10 * * * * *"',
+    "Once, soon": "--in 10s",
+}
+CLOCK_SECONDS = 21
 LONGEST_SECONDS = 280  # it takes 30; where nothing is cached yet, LangFlow alone needs a minute to start
 KEY_VARIABLE = "LANGFLOW_DEMO_KEY"
 NEXT = (
@@ -42,6 +49,7 @@ NEXT = (
     ("spark source add lab http://localhost:7860 --api-key -", "your own LangFlow"),
     ("spark workflow import lab --all", "its flows"),
     ('spark workflow run NAME "Hello" --watch', "your first run"),
+    ('spark schedule create Daily --workflow NAME --cron "0 9 * * 1-5" --tz Europe/Berlin', "your first schedule"),
     ("spark --help", "the rest"),
 )
 
@@ -146,6 +154,8 @@ def perform(stage: Stage, cleanup: ExitStack) -> None:
     run_batch(stage, api)
     stage.step("A run that fails, and is tried again")
     recover(stage, api)
+    stage.step("A sense of time")
+    keep_time(stage, api)
     stage.step("What happened")
     command(stage, "run list --limit 8")
     stage.step("Your turn")
@@ -212,6 +222,23 @@ def recover(stage: Stage, api: Api) -> None:
     run = newest(api)
     expect(run["status"] == "completed" and run["attempt"] == 2, f"the run ended as {run}")
     command(stage, "run logs last")
+
+
+def keep_time(stage: Stage, api: Api) -> None:
+    for name, when in CLOCKS.items():
+        command(stage, f'schedule create "{name}" --workflow "Spark Echo" {when} --input "{name}"')
+    command(stage, "schedule list")
+    with stage.working("Watching the clock", "Time has passed"):
+        time.sleep(CLOCK_SECONDS)
+    for name in CLOCKS:
+        command(stage, f'schedule runs "{name}" --limit 4')
+    now = datetime.now(UTC)
+    for schedule in api.items("/schedules", len(CLOCKS)):
+        runs = api.items(f"/schedules/{schedule['id']}/runs", 100, until=now.isoformat())
+        fired = [run for run in runs if run["status"] == "completed"]
+        expect(bool(fired), f"schedule {schedule['settings']['name']} has no completed run")
+    stage.say("A time zone that changes its clocks, and one glance at what a schedule will do:")
+    command(stage, 'schedule preview "30 2 * * *" --tz Europe/Berlin --count 3')
 
 
 def say_goodbye(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """The one error of the command line, and what each exit code means."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -61,3 +62,20 @@ class CliError(Exception):
 def usage(message: str, hint: str = "") -> CliError:
     """The command line makes no sense: `message` says why."""
     return CliError(message, hint=hint, exit_code=ExitCode.usage)
+
+
+@contextmanager
+def speaking_of(options: Mapping[str, str]) -> Iterator[None]:
+    """The API's complaints about fields become complaints about the `options` that set them."""
+    try:
+        yield
+    except CliError as error:
+        fields = [FieldError(_option(field.pointer, options), field.detail) for field in error.fields]
+        raise CliError(
+            str(error), hint=error.hint, exit_code=error.exit_code, fields=fields, problem=error.problem
+        ) from error
+
+
+def _option(pointer: str, options: Mapping[str, str]) -> str:
+    """The option of the first field on the way to `pointer` that has one."""
+    return next((options[name] for name in pointer.split("/") if name in options), pointer)

@@ -11,7 +11,15 @@ from cli.tables import short
 FULL_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
 SEARCHED = 500  # newest of a kind; older ones are named by their full id
 LATEST = "last"
-NOUNS = {"sources": "source", "workflows": "workflow", "runs": "run", "dead-letters": "dead letter"}
+EVERYTHING = 100_000  # pages are read until there are no more
+NAMED = 1000  # things whose names a list of something else can show
+NOUNS = {
+    "sources": "source",
+    "workflows": "workflow",
+    "schedules": "schedule",
+    "runs": "run",
+    "dead-letters": "dead letter",
+}
 
 
 def resolve(api: Api, collection: str, text: str, **filters: Any) -> str:
@@ -22,7 +30,8 @@ def resolve(api: Api, collection: str, text: str, **filters: Any) -> str:
     """
     if FULL_ID.fullmatch(text):
         return text
-    candidates = list(api.items(f"/{collection}", 1 if text == LATEST else SEARCHED, **filters))
+    due = "true" if collection == "runs" and text == LATEST else None  # schedules make runs ahead of their time
+    candidates = list(api.items(f"/{collection}", 1 if text == LATEST else SEARCHED, due=due, **filters))
     found = candidates if text == LATEST else pick(candidates, text)
     if len(found) == 1:
         return str(found[0]["id"])
@@ -48,3 +57,8 @@ def pick(candidates: Iterable[Json], text: str) -> list[Json]:
 def name_of(item: Json) -> str:
     """What people call it: its own name, or the one in its settings."""
     return str(item.get("name") or item.get("settings", {}).get("name") or "")
+
+
+def names_in(api: Api, collection: str) -> dict[str, str]:
+    """Id → name, for lists of things that belong to those in `collection`."""
+    return {item["id"]: name_of(item) for item in api.items(f"/{collection}", NAMED)}

@@ -26,11 +26,16 @@ def read_text(source: str) -> str:
 
 def choose_input(text: str | None, file: str | None) -> str:
     """The input of a run: `text`, or what `file` holds; `-` is standard input for either."""
+    return said_input(text, file) or ""
+
+
+def said_input(text: str | None, file: str | None) -> str | None:
+    """The same; None when nothing was said."""
     if text is not None and file is not None:
         raise usage("Give the input either as text or as --input-file, not both.")
     if file is not None or text == STDIN:
         return read_text(file or STDIN)
-    return text or ""
+    return text
 
 
 def read_lines(source: str) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import dead_letters, profiles, runs, sources, workflows
+from cli import dead_letters, profiles, runs, schedules, sources, workflows
 from cli.errors import EXIT_STATUS
 from cli.local import commands as local
 from cli.session import JsonOption, NoColorOption, ProfileOption, remember
@@ -19,14 +19,16 @@ app = typer.Typer(
 )
 app.add_typer(sources.app, name="source")
 app.add_typer(workflows.app, name="workflow")
+app.add_typer(schedules.app, name="schedule")
 app.add_typer(runs.app, name="run")
 app.add_typer(runs.app, name="task", help="The same as run.")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(profiles.app, name="config")
 app.add_typer(local.app, name="local")
 # What users of AutoMagik Spark type, and what fingers type anyway.
-for plural, noun in {"sources": sources, "workflows": workflows, "runs": runs, "tasks": runs}.items():
-    app.add_typer(noun.app, name=plural, hidden=True)
+for noun, plurals in {sources: "sources", workflows: "workflows", schedules: "schedules", runs: "runs tasks"}.items():
+    for plural in plurals.split():
+        app.add_typer(noun.app, name=plural, hidden=True)
 
 
 def show_version(wanted: bool) -> None:

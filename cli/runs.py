@@ -34,26 +34,35 @@ WorkflowOption = Annotated[
     str | None,
     typer.Option("--workflow", help="Only of this workflow.", autocompletion=completion.names("workflows")),
 ]
+ScheduleOption = Annotated[
+    str | None,
+    typer.Option("--schedule", help="Only of this schedule.", autocompletion=completion.names("schedules")),
+]
 SinceOption = Annotated[
     str | None, typer.Option("--since", metavar="TIME", help="Not before 30m, 2h, 1d ago or a date.")
 ]
 UntilOption = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Not after.")]
+AheadOption = Annotated[
+    bool, typer.Option("--ahead", help="Also those of the next minutes, which schedules have made ahead of their time.")
+]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show.")]
 SWEPT_AT_ONCE = 500  # the API's limit
-NAMES_SHOWN = 1000  # workflows whose names a list of runs can show
 
 
 @app.verb("list")
 def list_(
     session: Session,
     workflow: WorkflowOption = None,
+    schedule: ScheduleOption = None,
     status: StatusOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    ahead: AheadOption = False,
     limit: LimitOption = 20,
 ) -> None:
     """List runs, newest first."""
-    runs = list(session.api.items("/runs", limit, **filters(session, workflow, status, since, until)))
+    wanted = filters(session, workflow, schedule, status, since, until)
+    runs = list(session.api.items("/runs", limit, **wanted, due=is_due(ahead)))
     if session.json:
         session.print_json(runs)
     elif not runs:
@@ -123,6 +132,7 @@ def cancel(session: Session, run: RunArgument) -> None:
 def cancel_all(
     session: Session,
     workflow: WorkflowOption = None,
+    schedule: ScheduleOption = None,
     status: StatusOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -130,13 +140,14 @@ def cancel_all(
 ) -> None:
     """Stop all unfinished runs that the filters find."""
     session.confirm("Cancel all unfinished runs that fit?", yes=yes)
-    sweep(session, "cancel", filters(session, workflow, status, since, until))
+    sweep(session, "cancel", filters(session, workflow, schedule, status, since, until))
 
 
 @app.verb("retry-all")
 def retry_all(
     session: Session,
     workflow: WorkflowOption = None,
+    schedule: ScheduleOption = None,
     status: StatusOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -144,7 +155,7 @@ def retry_all(
 ) -> None:
     """Run again all that the filters find: by default the failed ones."""
     session.confirm("Run all of them again?", yes=yes)
-    sweep(session, "retry", filters(session, workflow, status, since, until))
+    sweep(session, "retry", filters(session, workflow, schedule, status, since, until))
 
 
 def path(session: Session, run: str) -> str:
@@ -152,15 +163,26 @@ def path(session: Session, run: str) -> str:
 
 
 def filters(
-    session: Session, workflow: str | None, status: Status | None, since: str | None, until: str | None
+    session: Session,
+    workflow: str | None,
+    schedule: str | None,
+    status: Status | None,
+    since: str | None,
+    until: str | None,
 ) -> Json:
     """The filters that were said, as the API wants them."""
     return given(
         workflow_id=workflow and ids.resolve(session.api, "workflows", workflow),
+        schedule_id=schedule and ids.resolve(session.api, "schedules", schedule),
         status=status,
         since=since and times.instant_of(since, session.now),
         until=until and times.instant_of(until, session.now),
     )
+
+
+def is_due(ahead: bool) -> str | None:
+    """The filter of lists that leaves out runs whose time has not come."""
+    return None if ahead else "true"
 
 
 def sweep(session: Session, verb: str, wanted: Json) -> None:
@@ -179,7 +201,7 @@ def sweep(session: Session, verb: str, wanted: Json) -> None:
 
 
 def columns(session: Session) -> list[Column]:
-    names = {item["id"]: ids.name_of(item) for item in session.api.items("/workflows", NAMES_SHOWN)}
+    names = ids.names_in(session.api, "workflows")
     return [
         Column("ID", lambda run: tables.short(run["id"]), style="cyan"),
         Column("WORKFLOW", lambda run: names.get(run["workflow_id"]) or gone(run), style="bold", at_most=20),
@@ -250,6 +272,8 @@ def show(session: Session, run: Json) -> None:
             "run": Text(run["id"], "bold"),
             "status": Text.assemble(tables.sign(run["status"]), " ", tables.state(run["status"])),
             "workflow": run["workflow_id"],
+            "schedule": run.get("schedule_id"),
+            "for": run.get("scheduled_for"),
             "attempts": str(run["attempt"]),
             "created": times.ago(run["created_at"], session.now),
             "took": took(run, session),

@@ -23,6 +23,8 @@ COLOURS = {
     "cancelled": "magenta",
     "skipped": "magenta",
     "inactive": "magenta",
+    "paused": "magenta",
+    "finished": "dim",
 }
 SIGNS = {"completed": "✓", "failed": "✗", "running": "●", "pending": "○", "cancelled": "■", "skipped": "»"}
 SHORT_ID = 8  # random characters of an id: a table of a million runs has two alike with a chance of one half

@@ -192,11 +192,16 @@ def run(
 
 
 @app.verb()
-def delete(session: Session, workflow: WorkflowArgument, yes: YesOption = False) -> None:
+def delete(
+    session: Session,
+    workflow: WorkflowArgument,
+    cascade: Annotated[bool, typer.Option(help="Even if schedules use it: they stay, paused.")] = False,
+    yes: YesOption = False,
+) -> None:
     """Delete a workflow. Its runs stay until they expire."""
     id = ids.resolve(session.api, "workflows", workflow)
     session.confirm(f"Delete workflow {workflow}?", yes=yes)
-    session.api.delete(f"/workflows/{id}")
+    session.api.delete(f"/workflows/{id}", cascade="true" if cascade else None)
     session.note(f"Deleted {workflow}.")
 
 

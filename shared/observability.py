@@ -26,6 +26,11 @@ def count(name: str, number: int = 1) -> None:
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=number)
 
 
+def measure(name: str, seconds: float) -> None:
+    """Add a duration to the metric `name`."""
+    metrics.add_metric(name=name, unit=MetricUnit.Seconds, value=seconds)
+
+
 def counted(handler: Handler) -> Handler:
     """`handler`, and what it counted is reported in the end. Powertools' own decorator warns where that is nothing."""
 

@@ -56,6 +56,11 @@ def run_key(retention: Retention, project: str, run_id: str, name: str) -> str:
     return f"{prefix}/{project}/runs/{run_id}/{name}.json"
 
 
+def schedule_key(project: str, schedule_id: str, digest: str) -> str:
+    """Where a large input of a schedule lives, named by its content."""
+    return f"keep/{project}/schedules/{schedule_id}/{digest}.json"
+
+
 def definition_key(project: str, digest: str) -> str:
     """Where a flow definition lives. Named by its content, so an unchanged flow is stored once."""
     return f"keep/{project}/definitions/{digest}.json"

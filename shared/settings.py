@@ -29,6 +29,10 @@ class Settings(BaseModel):
     tracing: bool = False
 
     @property
+    def is_local(self) -> bool:
+        return self.stage == "local"
+
+    @property
     def wake_after(self) -> timedelta:
         """How long after its due time a run may stay untouched before the tick sends it again."""
         return timedelta(seconds=self.wake_after_seconds)

@@ -6,6 +6,8 @@ imported where it is built: the tick's bundle has no HTTP client, and nobody els
 
 import random
 import secrets as randomness
+import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -33,8 +35,15 @@ if TYPE_CHECKING:
 
     from shared.domain.source import Source
     from shared.langflow import LangFlow
+    from shared.services.backfilling import Backfilling
+    from shared.services.endings import Endings
     from shared.services.execution import Executor
-    from shared.services.waking import Waker
+    from shared.services.firing import Firing
+    from shared.services.overlapping import Turnstile
+    from shared.services.scheduling import Scheduling
+    from shared.services.ticking import Ticker
+    from shared.store.backfills import BackfillStore
+    from shared.store.schedules import ScheduleStore
 
 # Ten threads share a client; AWS's default of ten connections would make the eleventh caller wait.
 # Timeouts are short because every call is small and safe to repeat: conditions and turns see to that.
@@ -112,6 +121,20 @@ def sources() -> SourceStore:
 
 
 @cache
+def schedules() -> "ScheduleStore":
+    from shared.store.schedules import ScheduleStore
+
+    return ScheduleStore(table())
+
+
+@cache
+def backfills() -> "BackfillStore":
+    from shared.store.backfills import BackfillStore
+
+    return BackfillStore(table())
+
+
+@cache
 def dead_letters() -> DeadLetterStore:
     return DeadLetterStore(table())
 
@@ -145,6 +168,20 @@ def langflow(source: "Source", correlation_id: str, seconds: float | None = None
 
 
 @cache
+def turnstile() -> "Turnstile":
+    from shared.services.overlapping import Turnstile
+
+    return Turnstile(schedules(), runs(), queue(), now)
+
+
+@cache
+def endings() -> "Endings":
+    from shared.services.endings import Endings
+
+    return Endings(schedules(), runs(), turnstile(), now)
+
+
+@cache
 def executor() -> "Executor":
     from shared.services.admission import Gate
     from shared.services.attempts import Attempts
@@ -152,14 +189,49 @@ def executor() -> "Executor":
 
     wake_after = settings().wake_after
     attempts = Attempts(runs(), queue(), payloads(), langflow, now, chance, wake_after)
-    return Executor(runs(), workflows(), sources(), queue(), attempts, Gate(sources()), now, wake_after)
+    return Executor(
+        runs(),
+        workflows(),
+        sources(),
+        schedules(),
+        queue(),
+        attempts,
+        Gate(sources()),
+        turnstile(),
+        endings(),
+        now,
+        wake_after,
+    )
 
 
 @cache
-def waker() -> "Waker":
+def firing() -> "Firing":
+    from shared.services.firing import Firing
+
+    return Firing(schedules(), workflows(), projects(), runs(), queue(), now, settings().wake_after)
+
+
+@cache
+def scheduling() -> "Scheduling":
+    from shared.services.scheduling import Scheduling
+
+    return Scheduling(schedules(), workflows(), sources(), firing(), payloads())
+
+
+@cache
+def backfilling() -> "Backfilling":
+    from shared.services.backfilling import Backfilling
+
+    return Backfilling(backfills(), schedules(), workflows(), projects(), runs(), queue(), now, settings().wake_after)
+
+
+@cache
+def ticker() -> "Ticker":
+    from shared.services.ticking import Ticker
     from shared.services.waking import Waker
 
-    return Waker(wake(), runs(), workflows(), queue(), now, chance, settings().wake_after)
+    waker = Waker(runs(), workflows(), queue(), endings(), now, chance, settings().wake_after)
+    return Ticker(wake(), schedules(), replace(firing(), sleep=time.sleep), backfilling(), waker, now)
 
 
 def reset() -> None:

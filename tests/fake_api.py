@@ -6,7 +6,9 @@ Runs do not run by themselves: each look at one moves it to the next state of it
 import json
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 
@@ -16,6 +18,22 @@ NOW = "2030-01-01T12:00:00.000Z"
 KEY = "spk_test_0123456789abcdef0123456789abcdef"
 SECRET = "sk-langflow-secret"
 URL = "http://spark.test"
+BARE_SETTINGS: Json = {
+    "input": "",
+    "start_at": None,
+    "end_at": None,
+    "exclude": [],
+    "jitter_seconds": 0,
+    "max_runs": None,
+    "session_id": None,
+    "tweaks": None,
+    "timeout_seconds": None,
+    "retry": None,
+    "overlap": "allow",
+    "catch_up": "last",
+    "max_lateness_seconds": None,
+    "pause_after_failures": None,
+}
 DONE = {"status": "completed", "attempt": 1, "started_at": NOW, "finished_at": NOW, "output": "Hello back"}
 
 
@@ -50,8 +68,11 @@ class FakeApi:
         self.logs: list[Json] = [{"attempt": 1, "lines": [{"at": NOW, "level": "INFO", "event": "run.completed"}]}]
         self.steps: list[Json] = []
         self.flows: list[Json] = []
+        self.fires: list[str] = []  # of every schedule, in order
+        self.plan: Json = {"total": 0, "items": []}  # of every backfill
         self.synced: Json = {"status": "synced", "version": 2}
-        self.kept: dict[str, list[Json]] = {"sources": [], "workflows": [], "runs": [], "dead-letters": []}
+        nouns = ("sources", "workflows", "schedules", "backfills", "runs", "dead-letters")
+        self.kept: dict[str, list[Json]] = {noun: [] for noun in nouns}
         self._left: dict[str, list[Json]] = {}
         self.handle = self.answer
         self.transport = httpx.MockTransport(lambda request: self.handle(request))
@@ -72,6 +93,30 @@ class FakeApi:
         }
         workflow = {"source_id": id_of("src", 1), "flow_id": "flow-1", "version": 1, "facts": {}, "settings": settings}
         return self._keep("workflows", "wf", {**workflow, "updated_at": NOW, "synced_at": None, **fields})
+
+    def add_schedule(self, name: str = "Daily", **fields: Any) -> Json:
+        settings = {"name": name, "kind": "cron", "expression": "0 9 * * *", "timezone": "UTC", **BARE_SETTINGS}
+        settings |= fields.pop("settings", {})
+        schedule = {
+            "workflow_id": id_of("wf", 1),
+            "enabled": True,
+            "state": "active",
+            "next_fire_at": "2030-01-02T09:00:00.000Z",
+            "description": f"{settings['expression']} in words ({settings['timezone']})",
+            "fired": 0,
+            "skipped_missed": 0,
+            "skipped_overlap": 0,
+            "failed_in_a_row": 0,
+            "last_fire": None,
+            "pause_reason": None,
+            "updated_at": NOW,
+        }
+        return self._keep("schedules", "sch", {**schedule, "settings": settings, **fields})
+
+    def add_backfill(self, **fields: Any) -> Json:
+        backfill = {"schedule_id": id_of("sch", 1), "start_at": NOW, "end_at": NOW, "status": "completed"}
+        counts = {"total": self.plan["total"], "started": self.plan["total"], "left_out": 0}
+        return self._keep("backfills", "bkf", {**backfill, **counts, **fields})
 
     def add_run(self, **fields: Any) -> Json:
         run = {"workflow_id": id_of("wf", 1), "status": "pending", "attempt": 0, "input": "Hello", "error": None}
@@ -121,6 +166,13 @@ class FakeApi:
                 return page(request, self.flows)
             case ["runs", _, "logs" | "steps" as what]:
                 return httpx.Response(200, json={"items": self.logs if what == "logs" else self.steps})
+            case ["schedules", id, "preview"]:
+                settings, query = self._find("schedules", id)["settings"], request.url.params
+                return self._preview(settings, int(query["count"]), query.get("after", NOW))
+            case ["schedules", id, "runs" | "backfills" as what]:
+                return page(request, [item for item in self.kept[what] if item.get("schedule_id") == id])
+            case ["schedules", _, "backfills", id]:
+                return self._item(request, "backfills", id, {})
         return None
 
     def _post(self, request: httpx.Request, path: list[str], body: Json) -> httpx.Response | None:
@@ -137,7 +189,46 @@ class FakeApi:
                 return httpx.Response(201, json=self.add_workflow(body["settings"]["name"], flow_id=body["flow_id"]))
             case ["workflows", "import"]:
                 return httpx.Response(201, json=self.add_workflow(body.get("name", "Echo"), flow_id=body["flow_id"]))
+            case ["schedules", *_]:
+                return self._schedule(path, body)
         return self._run(path, body)
+
+    def _schedule(self, path: list[str], body: Json) -> httpx.Response | None:
+        match path[1:]:
+            case []:
+                settings, state = body["settings"], "active" if body.get("enabled", True) else "paused"
+                made = self.add_schedule(workflow_id=body["workflow_id"], settings=settings, state=state)
+                return httpx.Response(201, json=made)
+            case ["preview"]:
+                return self._preview({"timezone": "UTC", **body}, body["count"], body.get("after", NOW))
+            case ["pause" | "resume"]:
+                swept = {"matched": 3, "changed": 2, "next_cursor": None if "cursor" in body else "more"}
+                return httpx.Response(200, json=swept)
+            case [id, "pause" | "resume" as verb]:
+                return self._switch(self._find("schedules", id), verb, body)
+            case [id, "trigger"]:
+                schedule = self._find("schedules", id)
+                input = body.get("input", schedule["settings"]["input"])
+                return httpx.Response(202, json=self.add_run(input=input, schedule_id=id, origin="manual"))
+            case [id, "backfills"]:
+                dry = body.get("dry_run", False)
+                return httpx.Response(202, json=self.plan if dry else self.add_backfill(schedule_id=id, **body))
+            case [_, "backfills", id, "cancel"]:
+                return self._cancel(self._find("backfills", id))
+        return None
+
+    def _switch(self, schedule: Json, verb: str, body: Json) -> httpx.Response:
+        next = None if verb == "pause" else "2030-01-02T09:00:00.000Z"
+        state = "paused" if verb == "pause" else "active"
+        schedule.update(state=state, next_fire_at=next, pause_reason=body.get("reason"))
+        return httpx.Response(200, json=schedule)
+
+    def _preview(self, settings: Json, count: int, after: str) -> httpx.Response:
+        zone = ZoneInfo(settings["timezone"])
+        items = [fire(at, zone) for at in self.fires if at > after][:count]
+        said = f"{settings['expression']} in words ({zone.key})"
+        answer = {"description": said, "timezone": zone.key, "note": None, "items": items}
+        return httpx.Response(200, json=answer)
 
     def _run(self, path: list[str], body: Json) -> httpx.Response | None:
         match path:
@@ -163,9 +254,9 @@ class FakeApi:
         items = [refusal if run["input"] == "refuse me" else {"run": self.add_run(**run)} for run in body["runs"]]
         return httpx.Response(202, json={"items": items})
 
-    def _cancel(self, run: Json) -> httpx.Response:
-        run.update(status="cancelled", finished_at=NOW)
-        return httpx.Response(200, json=run)
+    def _cancel(self, item: Json) -> httpx.Response:
+        item.update(status="cancelled", finished_at=NOW)
+        return httpx.Response(200, json=item)
 
     def _item(self, request: httpx.Request, collection: str, id: str, body: Json) -> httpx.Response:
         found = next((item for item in self.kept[collection] if item["id"] == id), None)
@@ -187,12 +278,19 @@ class FakeApi:
         return httpx.Response(200, json=run)
 
     def _filtered(self, request: httpx.Request, collection: str) -> list[Json]:
-        wanted = {"status": "status", "workflow_id": "workflow_id"}
-        filters = {field: request.url.params[name] for name, field in wanted.items() if name in request.url.params}
-        return [item for item in self.kept[collection] if all(item[key] == value for key, value in filters.items())]
+        wanted = ("status", "state", "workflow_id", "schedule_id")
+        filters = {name: request.url.params[name] for name in wanted if name in request.url.params}
+        return [item for item in self.kept[collection] if all(item.get(key) == value for key, value in filters.items())]
 
     def _find(self, collection: str, id: str) -> Json:
         return next(item for item in self.kept[collection] if item["id"] == id)
+
+
+def fire(at: str, zone: ZoneInfo, **more: Any) -> Json:
+    """One fire of a preview."""
+    local = datetime.fromisoformat(at).astimezone(zone)
+    told = {"scheduled_for": at, "fires_at": at, "local": local.isoformat(), "zone": local.tzname(), "mark": None}
+    return {**told, **more}
 
 
 def page(request: httpx.Request, items: list[Json]) -> httpx.Response:

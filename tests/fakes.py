@@ -3,19 +3,27 @@
 `MemoryTable` and `MemoryQueue` pass the same contract as the real ones (`contract/test_store_contract.py`,
 `contract/test_queue_contract.py`). Beyond that they can do what the real ones cannot be asked to: die before or after
 the n-th step (`Faults`), show indexes and inconsistent reads late (`lag`), and keep time by a clock that tests move.
+
+They are quick enough for a million runs, and remember no more than what is stored once they are told to:
+`MemoryTable(keep_history=False)`, `MemoryQueue(keep_sent=False)`, `Faults(keep_steps=False)`.
 """
 
 import copy
+import heapq
 import itertools
 import json
 import math
+import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
+from sortedcontainers import SortedList
 
 from shared.domain import message
 from shared.domain.message import Delivery, RunMessage
@@ -24,10 +32,14 @@ from shared.errors import Conflict, FlowFailure, PayloadGone, Unavailable
 from shared.langflow import FlowAnswer, FlowCall, Running, Stopper
 from shared.queue import MAX_BATCH, MAX_DELAY
 from shared.store.keys import INDEXES, Key
-from shared.store.table import MAX_KEYS, MAX_STATEMENTS, Change, Item, Outcome, Page, Value, key_of
+from shared.store.table import FIRST, LAST, MAX_KEYS, MAX_STATEMENTS, Change, Item, Outcome, Page, Value, key_of
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-MAX_KEY_BYTES = {"pk": 2048, "sk": 1024}
+NOTHING: Item = {}
+STORABLE = (str, int, bytes)
+MAX_KEY_BYTES = {**{name: 1024 for index in INDEXES.values() for name in index}, "pk": 2048, "sk": 1024}
+MAX_TRANSACTION = 100
+MIN_STALE = 1000  # so many forgotten messages are no reason yet to tidy a queue
 
 
 class Crash(BaseException):
@@ -62,18 +74,24 @@ class Clock:
 class Faults:
     """Where a process dies. Every request to table, queue or bucket is two steps: before it counts and after it did.
 
-    `crash_at` n: the n-th step (from 1) raises `Crash`, and so does every later one until `revive`. `refuse` names
+    `crash_at` n: the n-th step (from 1) raises `Crash`, and so does every later one until `revive`. `crash_when` is
+    asked at each step whether it shall be the last, of this process and of those that follow. `refuse` names
     operations that answer `Unavailable` instead, and how often; `repeat` those whose answer is lost, so that the client
     asks a second time; `meanwhile` is what others do just before an operation counts; `busy` says which
     items of a batch the table is too busy to take, time and again.
+
+    `steps` are the names of all steps, from which n counts; without `keep_steps` they are only counted, in `count`.
     """
 
     crash_at: int | None = None
+    crash_when: Callable[[str], bool] | None = None
     refuse: dict[str, int] = field(default_factory=dict)
     repeat: dict[str, int] = field(default_factory=dict)
     meanwhile: dict[str, Callable[[], object]] = field(default_factory=dict)
     busy: Callable[[Item], bool] = lambda item: False
     steps: list[str] = field(default_factory=list)
+    keep_steps: bool = True
+    count: int = 0
     dead: bool = False
     _lock: Any = field(default_factory=threading.RLock, repr=False)
 
@@ -96,78 +114,165 @@ class Faults:
             return left > 0
 
     def revive(self) -> None:
-        """A new process starts; it will not die."""
+        """A new process starts; it will not die, unless `crash_when` says so."""
         self.dead, self.crash_at = False, None
 
     def _step(self, name: str) -> None:
         with self._lock:
             if self.dead:
                 raise Crash(name)
-            self.steps.append(name)
-            if self.crash_at == len(self.steps):
+            self.count += 1
+            if self.keep_steps:
+                self.steps.append(name)
+            if self._is_last(name):
                 self.dead = True
                 raise Crash(name)
+
+    def _is_last(self, name: str) -> bool:
+        if self.crash_at == (len(self.steps) if self.keep_steps else self.count):
+            return True
+        return self.crash_when is not None and self.crash_when(name)
+
+
+Place = tuple[str, ...]  # in an index: range, pk, sk; a shorter one is before all that begin with it
+
+
+class _Contents:
+    """What is stored, and each index of it in order. Items are replaced, never changed."""
+
+    def __init__(self) -> None:
+        self.items: dict[Key, Item] = {}
+        self._indexes: dict[str, dict[str, SortedList]] = {index: {} for index in INDEXES}
+
+    def store(self, key: Key, item: Item | None) -> None:
+        """Put `item` in the place of what is stored under `key`, or remove that."""
+        old, new = self.items.get(key, NOTHING), item or NOTHING
+        if item is None:
+            self.items.pop(key, None)
+        else:
+            self.items[key] = item
+        for index, (hash, range) in INDEXES.items():
+            left, entered = (old.get(hash), old.get(range)), (new.get(hash), new.get(range))
+            if left != entered:
+                self._move(self._indexes[index], key, left, entered)
+
+    def walk(self, index: str, hash: str, low: Place, high: Place, newest_first: bool) -> Iterator[Place]:
+        """The places between `low` and `high`, both excluded."""
+        places = self._indexes[index].get(hash)
+        return iter(()) if places is None else places.irange(low, high, (False, False), newest_first)
+
+    def _move(self, places: dict[str, SortedList], key: Key, left: tuple[Any, Any], entered: tuple[Any, Any]) -> None:
+        if None not in left:
+            places[left[0]].remove((left[1], *key))
+            if not places[left[0]]:
+                del places[left[0]]
+        if None not in entered:
+            if entered[0] not in places:
+                places[entered[0]] = SortedList()
+            places[entered[0]].add((entered[1], *key))
+
+
+class _Late:
+    """The contents as they were `lag` ago, and what has been stored since."""
+
+    def __init__(self, lag: timedelta) -> None:
+        self._lag = lag
+        self._contents = _Contents()
+        self._pending: deque[tuple[datetime, Key, Item | None]] = deque()
+
+    def store(self, at: datetime, key: Key, item: Item | None) -> None:
+        self._pending.append((at, key, item))
+        self.seen(at)
+
+    def seen(self, now: datetime) -> _Contents:
+        """What an observer sees who is behind."""
+        until = now - self._lag
+        while self._pending and self._pending[0][0] <= until:
+            _, key, item = self._pending.popleft()
+            self._contents.store(key, item)
+        return self._contents
 
 
 class MemoryTable:
     """`shared.store.table.Table` in a dictionary.
 
     Like DynamoDB, `put_many` writes only what differs between `before` and `after`. `lag` holds back indexes and
-    inconsistent reads by that much of the clock's time.
+    inconsistent reads by that much of the clock's time, which must not go back. Without `keep_history` an old state is
+    forgotten as soon as nobody can see it.
     """
 
     def __init__(
-        self, now: Callable[[], datetime], *, lag: timedelta = timedelta(0), faults: Faults | None = None
+        self,
+        now: Callable[[], datetime],
+        *,
+        lag: timedelta = timedelta(0),
+        faults: Faults | None = None,
+        keep_history: bool = True,
     ) -> None:
         self._now = now
-        self._lag = lag
         self._faults = faults or Faults()
         self._lock = threading.RLock()
-        self._history: dict[Key, list[tuple[datetime, Item | None]]] = {}
+        self._stored = _Contents()
+        self._late = _Late(lag) if lag else None
+        self._is_late = bool(lag)
+        self._partitions: dict[str, list[str]] = {}
+        self._expiring = SortedList()  # time and key of what TTL will delete
+        self._history: dict[Key, list[Item]] | None = {} if keep_history else None
 
     def history(self, key: Key) -> list[Item]:
         """Every state that was stored under `key`, oldest first."""
+        assert self._history is not None, "The table was told to keep no history."
         with self._lock:
-            return [dict(item) for _, item in self._history.get(key, []) if item is not None]
+            return [dict(item) for item in self._history.get(key, [])]
 
     @property
     def items(self) -> dict[Key, Item]:
         """What is stored, expired or not."""
         with self._lock:
-            return {key: dict(states[-1][1]) for key, states in self._history.items() if states[-1][1] is not None}
+            return {key: dict(item) for key, item in self._stored.items.items()}
 
     def quietly(self) -> "MemoryTable":
         """The same table as a test looks at it: without faults, without lag."""
         view = copy.copy(self)
-        view._faults, view._lag = Faults(), timedelta(0)
+        view._faults, view._is_late = Faults(keep_steps=False), False
         return view
+
+    def expire(self) -> int:
+        """Delete, as TTL does some day, what has expired; the number of items."""
+        count = 0
+        with self._lock:
+            now = self._now().timestamp()
+            while self._expiring and self._expiring[0][0] <= now:
+                self._write(self._expiring[0][1], None)
+                count += 1
+        return count
 
     def get(self, key: Key, *, consistent: bool = True) -> Item | None:
         self._faults.before("get")
-        item = self._read(key, consistent)
+        found = self._read([key], consistent)
         self._faults.after("get")
-        return item
+        return found.get(key)
 
     def get_many(self, keys: Sequence[Key], *, consistent: bool = False) -> dict[Key, Item]:
         found: dict[Key, Item] = {}
         unique = list(dict.fromkeys(keys))
         for start in range(0, len(unique), MAX_KEYS):
             self._faults.before("get_many")
-            for key in unique[start : start + MAX_KEYS]:
-                if (item := self._read(key, consistent)) is not None:
-                    found[key] = item
+            found |= self._read(unique[start : start + MAX_KEYS], consistent)
             self._faults.after("get_many")
         return found
 
     def put(self, change: Change) -> None:
         self._faults.before("put")
-        with self._lock:
-            key = key_of(change.after)
-            replaces_expired = change.before is None and self._read(key, consistent=True) is None
-            if not replaces_expired and not self._holds(key, change.before):
-                raise Conflict("The record was changed by somebody else at the same time.")
-            self._write(key, change.after)
+        self._put([change])
         self._faults.after("put")
+
+    def put_all(self, changes: Sequence[Change]) -> None:
+        self._faults.before("put_all")
+        if not 0 < len({key_of(change.after) for change in changes}) == len(changes) <= MAX_TRANSACTION:
+            raise refusal("ValidationException", "none, too many, or two of one item", "TransactWriteItems")
+        self._put(changes)
+        self._faults.after("put_all")
 
     def put_many(self, changes: Sequence[Change]) -> list[Outcome]:
         held: list[Outcome] = []
@@ -192,11 +297,12 @@ class MemoryTable:
     ) -> list[Item]:
         self._faults.before("query")
         with self._lock:
-            keys = sorted(key for key in self._history if key.pk == pk and key.sk.startswith(prefix))
-            items = [item for key in keys if (item := self._read(key, consistent=True)) is not None]
-        found = [item for item in items if below is None or str(item["sk"]) < below]
+            now = self._now().timestamp()
+            stored = (self._stored.items[Key(pk, sk)] for sk in self._sort_keys(pk, prefix, below, newest_first))
+            alive = (dict(item) for item in stored if _is_alive(item, now))
+            found = list(itertools.islice(alive, limit))
         self._faults.after("query")
-        return (found[::-1] if newest_first else found)[:limit]
+        return found
 
     def page(
         self,
@@ -211,31 +317,36 @@ class MemoryTable:
     ) -> Page:
         self._faults.before("page")
         names = INDEXES[index]
-
-        def place(item: Item) -> tuple[str, str, str]:
-            return str(item[names.range]), str(item["pk"]), str(item["sk"])
-
-        with self._lock:
-            states = [self._state(key, self._lag) for key in self._history]
-        entries = [
-            {name: item[name] for name in ("pk", "sk", *names)}
-            for item in states
-            if item is not None and item.get(names.hash) == hash and names.range in item
-        ]
-        entries = [
-            entry
-            for entry in sorted(entries, key=place, reverse=newest_first)
-            if (low is None or str(entry[names.range]) >= low) and (high is None or str(entry[names.range]) <= high)
-        ]
+        bottom, top = _bounds(low, high)
         if start is not None:
-            last = place(start)
-            entries = [entry for entry in entries if (place(entry) < last if newest_first else place(entry) > last)]
+            last = (str(start[names.range]), str(start["pk"]), str(start["sk"]))
+            bottom, top = (bottom, min(top, last)) if newest_first else (max(bottom, last), top)
+        with self._lock:
+            walk = self._seen(consistent=False).walk(index, hash, bottom, top, newest_first)
+            places = list(itertools.islice(walk, limit))
+        entries: list[Item] = [{"pk": pk, "sk": sk, names.hash: hash, names.range: range} for range, pk, sk in places]
         self._faults.after("page")
         # Like DynamoDB: a full page names its last entry, even when nothing follows.
-        return Page(entries[:limit], dict(entries[limit - 1]) if len(entries) >= limit else None)
+        return Page(entries, dict(entries[-1]) if len(entries) == limit else None)
 
     def ping(self) -> None:
         self._faults.before("ping")
+
+    def _put(self, changes: Sequence[Change]) -> None:
+        """All of them or none."""
+        with self._lock:
+            if not all(map(self._may_put, changes)):
+                raise Conflict("The record was changed by somebody else at the same time.")
+            for change in changes:
+                _check(change.after)
+            for change in changes:
+                self._write(key_of(change.after), dict(change.after))
+
+    def _may_put(self, change: Change) -> bool:
+        key = key_of(change.after)
+        if change.before is None:
+            return not self._read([key], consistent=True)  # an expired one makes room
+        return self._holds(key, change.before)
 
     def _execute(self, change: Change) -> bool:
         with self._lock:
@@ -243,51 +354,96 @@ class MemoryTable:
             if not self._holds(key, change.before):
                 return False
             if change.before is None:
-                self._write(key, change.after)
+                _check(change.after)
+                self._write(key, dict(change.after))
                 return True
-            stored = self._state(key, timedelta(0))
-            assert stored is not None  # it holds
-            sets = {name: value for name, value in change.after.items() if change.before.get(name) != value}
-            left = {name: value for name, value in stored.items() if name in change.after or name not in change.before}
-            self._write(key, {**left, **sets})
+            before = change.before
+            sets = {name: value for name, value in change.after.items() if before.get(name) != value}
+            _check(sets)
+            item = self._stored.items[key] | sets  # it holds
+            for name in before.keys() - change.after.keys():
+                item.pop(name, None)
+            self._write(key, item)
             return True
 
     def _holds(self, key: Key, before: Item | None) -> bool:
-        stored = self._state(key, timedelta(0))
+        stored = self._stored.items.get(key)
         if before is None or stored is None:
             return before is None and stored is None
         return stored["revision"] == before["revision"]
 
     def _write(self, key: Key, item: Item | None) -> None:
-        for name, value in {**key._asdict(), **(item or {})}.items():
-            _check_attribute(name, value)
-        self._history.setdefault(key, []).append((self._now(), None if item is None else dict(item)))
+        """Replace what is stored by `item`, which from now on belongs to the table; None removes it."""
+        old = self._stored.items.get(key)
+        self._stored.store(key, item)
+        if (old is None) != (item is None):
+            self._divide(key, is_new=old is None)
+        self._time(key, old or NOTHING, item or NOTHING)
+        if self._late is not None:
+            self._late.store(self._now(), key, item)
+        if self._history is not None and item is not None:
+            self._history.setdefault(key, []).append(item)
 
-    def _read(self, key: Key, consistent: bool) -> Item | None:
+    def _divide(self, key: Key, *, is_new: bool) -> None:
+        """Keep the sort keys of each partition in order."""
+        partition = self._partitions.setdefault(key.pk, [])
+        if is_new:
+            insort(partition, key.sk)
+            return
+        del partition[bisect_left(partition, key.sk)]
+        if not partition:
+            del self._partitions[key.pk]
+
+    def _time(self, key: Key, old: Item, new: Item) -> None:
+        """Keep what will expire in order."""
+        was, will = old.get("expires_at"), new.get("expires_at")
+        if was == will:
+            return
+        if isinstance(was, int):
+            self._expiring.remove((was, key))
+        if isinstance(will, int):
+            self._expiring.add((will, key))
+
+    def _sort_keys(self, pk: str, prefix: str, below: str | None, newest_first: bool) -> Iterator[str]:
+        """The sort keys of a partition that begin with `prefix`: in a sorted list they are neighbours."""
+        partition = self._partitions.get(pk, [])
+        low = bisect_left(partition, prefix)
+        high = bisect_left(partition, True, low, key=lambda sk: not sk.startswith(prefix))
+        if below is not None:
+            high = min(high, bisect_left(partition, below))
+        return map(partition.__getitem__, reversed(range(low, high)) if newest_first else range(low, high))
+
+    def _read(self, keys: Sequence[Key], consistent: bool) -> dict[Key, Item]:
         with self._lock:
-            item = self._state(key, timedelta(0) if consistent else self._lag)
-        if item is None:
-            return None
-        expires = item.get("expires_at")
-        return None if isinstance(expires, int) and expires <= self._now().timestamp() else dict(item)
+            now = self._now().timestamp()
+            items = self._seen(consistent).items
+            found = ((key, items.get(key)) for key in keys)
+            return {key: dict(item) for key, item in found if item is not None and _is_alive(item, now)}
 
-    def _state(self, key: Key, lag: timedelta) -> Item | None:
-        """The item under `key` as it was `lag` ago."""
-        states = self._history.get(key, [])
-        if not lag:
-            return states[-1][1] if states else None
-        seen = self._now() - lag
-        return next((item for at, item in reversed(states) if at <= seen), None)
+    def _seen(self, consistent: bool) -> _Contents:
+        if consistent or self._late is None or not self._is_late:
+            return self._stored
+        return self._late.seen(self._now())
 
 
-def _check_attribute(name: str, value: Value) -> None:
-    """What DynamoDB refuses to store under `name`."""
-    if not isinstance(value, str | int | bytes):
-        raise TypeError(f"{name}: {type(value).__name__} is no value of an item")
-    keys = {"pk", "sk", *(part for index in INDEXES.values() for part in index)}
-    limit = MAX_KEY_BYTES.get(name, 1024)
-    if name in keys and not (isinstance(value, str) and 0 < len(value.encode()) <= limit):
-        raise refusal("ValidationException", f"{name} is empty, too long or no text", "PutItem")
+def _bounds(low: str | None, high: str | None) -> tuple[Place, Place]:
+    """Just before all places of `low` and just behind all of `high`; these are no places themselves."""
+    return (low or FIRST,), (LAST if high is None else high + FIRST,)
+
+
+def _is_alive(item: Item, now: float) -> bool:
+    expires = item.get("expires_at")
+    return not isinstance(expires, int) or expires > now
+
+
+def _check(attributes: Item) -> None:
+    """Raises what DynamoDB refuses to store."""
+    for name, value in attributes.items():
+        if not isinstance(value, STORABLE):
+            raise TypeError(f"{name}: {type(value).__name__} is no value of an item")
+        limit = MAX_KEY_BYTES.get(name)
+        if limit is not None and not (isinstance(value, str) and 0 < len(value.encode()) <= limit):
+            raise refusal("ValidationException", f"{name} is empty, too long or no text", "PutItem")
 
 
 def refusal(code: str, text: str, operation: str) -> ClientError:
@@ -303,7 +459,12 @@ class _Held:
 
 
 class MemoryQueue:
-    """`shared.queue.RunQueue`, and the other end of it: a standard queue that hands out what is due."""
+    """`shared.queue.RunQueue`, and the other end of it: a standard queue that hands out what is due.
+
+    Given a `chance`, it does what such a queue may do at any time: a message comes twice with the probability
+    `duplicates`, and each copy late, by up to `delayed_by`, with the probability `delays`. Without `keep_sent` nothing
+    is added to `sent`.
+    """
 
     def __init__(
         self,
@@ -312,6 +473,11 @@ class MemoryQueue:
         visibility: timedelta = timedelta(minutes=30),
         max_receives: int = 10,
         faults: Faults | None = None,
+        keep_sent: bool = True,
+        chance: random.Random | None = None,
+        duplicates: float = 0.02,
+        delays: float = 0.02,
+        delayed_by: timedelta = timedelta(minutes=1),
     ) -> None:
         self._now = now
         self._visibility = visibility
@@ -320,6 +486,14 @@ class MemoryQueue:
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._waiting: dict[int, _Held] = {}
+        # Times and receipts. One whose message is gone or due at another time is stale: nobody looks for it until it
+        # comes up, or until the stale ones are most of them.
+        self._order: list[tuple[datetime, int]] = []
+        self._keep_sent = keep_sent
+        self._chance = chance
+        self._duplicates = duplicates
+        self._delays = delays
+        self._delayed_by = delayed_by
         self.sent: list[Delivery] = []
         self.dead: list[RunMessage] = []
 
@@ -338,9 +512,8 @@ class MemoryQueue:
         with self._lock:
             now = self._now()
             batch: dict[int, RunMessage] = {}
-            for receipt, held in sorted(self._waiting.items(), key=lambda entry: (entry[1].due, entry[0])):
-                if held.due > now or len(batch) == limit:
-                    break
+            while len(batch) < limit and (receipt := self._take(now)) is not None:
+                held = self._waiting[receipt]
                 read = message.read(held.body)
                 assert read is not None, held.body
                 if held.receives >= self._max_receives:
@@ -348,8 +521,10 @@ class MemoryQueue:
                     del self._waiting[receipt]
                     continue
                 held.receives += 1
-                held.due = now + self._visibility
                 batch[receipt] = read
+            for receipt in batch:
+                self._hide(receipt, now + self._visibility)
+            self._tidy()
             return batch
 
     def acknowledge(self, receipts: Sequence[int]) -> None:
@@ -361,16 +536,18 @@ class MemoryQueue:
         """What a queue must not do, and what runs must survive."""
         with self._lock:
             self._waiting.clear()
+            self._order.clear()
 
     def deliver_again(self, sent: Delivery) -> None:
         """A second copy of a message, at once: at least once means sometimes twice."""
         with self._lock:
-            self._waiting[next(self._numbers)] = _Held(_body(sent), self._now())
+            self._enqueue(_body(sent), self._now())
 
     @property
     def next_due(self) -> datetime | None:
         with self._lock:
-            return min((held.due for held in self._waiting.values()), default=None)
+            self._drop_stale()
+            return self._order[0][0] if self._order else None
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -378,9 +555,50 @@ class MemoryQueue:
     def _put(self, delivery: Delivery) -> None:
         delay = min(max(delivery.delay, timedelta(0)), MAX_DELAY)
         with self._lock:
-            self.sent.append(delivery)
+            if self._keep_sent:
+                self.sent.append(delivery)
             due = self._now() + timedelta(seconds=math.ceil(delay.total_seconds()))
-            self._waiting[next(self._numbers)] = _Held(_body(delivery), due)
+            body = _body(delivery)
+            for late in self._copies():
+                self._enqueue(body, due + late)
+
+    def _copies(self) -> list[timedelta]:
+        """How late each copy of a message comes."""
+        if self._chance is None:
+            return [timedelta(0)]
+        count = 2 if self._chance.random() < self._duplicates else 1
+        return [
+            self._delayed_by * self._chance.random() if self._chance.random() < self._delays else timedelta(0)
+            for _ in range(count)
+        ]
+
+    def _enqueue(self, body: str, due: datetime) -> None:
+        receipt = next(self._numbers)
+        self._waiting[receipt] = _Held(body, due)
+        self._hide(receipt, due)
+        self._tidy()
+
+    def _hide(self, receipt: int, until: datetime) -> None:
+        self._waiting[receipt].due = until
+        heapq.heappush(self._order, (until, receipt))
+
+    def _tidy(self) -> None:
+        if len(self._order) > 2 * len(self._waiting) + MIN_STALE:
+            self._order = [(held.due, receipt) for receipt, held in self._waiting.items()]
+            heapq.heapify(self._order)
+
+    def _take(self, now: datetime) -> int | None:
+        """The receipt of the message that has been due for the longest time; it has no place in the order any more."""
+        self._drop_stale()
+        return heapq.heappop(self._order)[1] if self._order and self._order[0][0] <= now else None
+
+    def _drop_stale(self) -> None:
+        while self._order and self._is_stale(*self._order[0]):
+            heapq.heappop(self._order)
+
+    def _is_stale(self, due: datetime, receipt: int) -> bool:
+        held = self._waiting.get(receipt)
+        return held is None or held.due != due
 
 
 def _body(delivery: Delivery) -> str:

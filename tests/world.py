@@ -11,24 +11,33 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from shared.domain import message
+from shared.domain import firing, message
 from shared.domain.message import RunMessage
 from shared.domain.project import DEFAULT_PROJECT, Project
 from shared.domain.record import derived_id
 from shared.domain.run import Attempt, Run
+from shared.domain.schedule import Schedule, ScheduleSettings
 from shared.domain.source import Source
 from shared.domain.workflow import VersionReason, Workflow, WorkflowSettings, WorkflowVersion, version_of
 from shared.errors import Delivered, FlowFailure
 from shared.services import burial, submission
 from shared.services.admission import Gate
 from shared.services.attempts import Attempts
+from shared.services.backfilling import Backfilling
+from shared.services.endings import Endings
 from shared.services.execution import Executor
+from shared.services.firing import Firing
+from shared.services.overlapping import Turnstile
+from shared.services.scheduling import Scheduling
 from shared.services.submission import Order, Submission
-from shared.services.waking import Waker, Woken
+from shared.services.ticking import Ticked, Ticker
+from shared.services.waking import Waker
 from shared.store import keys
+from shared.store.backfills import BackfillStore
 from shared.store.dead_letters import DeadLetterStore
 from shared.store.projects import ProjectStore
 from shared.store.runs import RunFilter, RunStore
+from shared.store.schedules import ScheduleStore
 from shared.store.sources import SourceStore
 from shared.store.table import Change
 from shared.store.wake import WakeStore
@@ -104,6 +113,28 @@ def a_run(number: int = 1, **changes: Any) -> Run:
     )
 
 
+def a_schedule(number: int = 1, **changes: Any) -> Schedule:
+    """A schedule as it is made at noon, each minute. `changes` may name fields of the schedule and of its settings."""
+    said = {name: changes.pop(name) for name in list(changes) if name in ScheduleSettings.model_fields}
+    created = changes.get("created_at", NOON)
+    settings = ScheduleSettings(**{"kind": "cron", "expression": "* * * * *", "name": "Minutely", **said})
+    schedule = Schedule(
+        **{
+            "project_id": DEFAULT_PROJECT,
+            "id": id_of("sch", number, created),
+            "workflow_id": id_of("wf", 1),
+            "settings": settings,
+            "effective_at": created,
+            "watermark": firing.beginning(settings, created),
+            "created_by": "key_test",
+            "created_at": created,
+            "updated_at": created,
+            **changes,
+        }
+    )
+    return schedule if "wake_at" in changes else firing.scheduled(schedule)
+
+
 def a_message(run: Run, **changes: Any) -> RunMessage:
     return message.announce(run).message.model_copy(update=changes)
 
@@ -129,6 +160,8 @@ class World:
         self.seen = RunStore(self.table.quietly())
         self.sources = SourceStore(self.table)
         self.workflows = WorkflowStore(self.table)
+        self.schedules = ScheduleStore(self.table)
+        self.backfills = BackfillStore(self.table)
         self.projects = ProjectStore(self.table)
         self.dead_letters = DeadLetterStore(self.table)
         self.project = self.projects.ensure(a_project())
@@ -150,12 +183,44 @@ class World:
             lambda: self.chance,
             WAKE_AFTER,
         )
-        gate = Gate(self.sources)
-        return Executor(self.runs, self.workflows, self.sources, self.queue, attempts, gate, self.clock, WAKE_AFTER)
+        stores = (self.runs, self.workflows, self.sources, self.schedules)
+        gates = (Gate(self.sources), self.turnstile(), self.endings())
+        return Executor(*stores, self.queue, attempts, *gates, self.clock, WAKE_AFTER)
 
-    def waker(self) -> Waker:
+    def ticker(self) -> Ticker:
+        chance = lambda: self.chance  # noqa: E731
+        waker = Waker(self.runs, self.workflows, self.queue, self.endings(), self.clock, chance, WAKE_AFTER)
         wake = WakeStore(self.table)
-        return Waker(wake, self.runs, self.workflows, self.queue, self.clock, lambda: self.chance, WAKE_AFTER)
+        return Ticker(wake, self.schedules, self.firing(), self.backfilling(), waker, self.clock)
+
+    def firing(self) -> Firing:
+        return Firing(self.schedules, self.workflows, self.projects, self.runs, self.queue, self.clock, WAKE_AFTER)
+
+    def scheduling(self) -> Scheduling:
+        return Scheduling(self.schedules, self.workflows, self.sources, self.firing(), self.bucket)
+
+    def backfilling(self) -> Backfilling:
+        stores = (self.backfills, self.schedules, self.workflows, self.projects, self.runs)
+        return Backfilling(*stores, self.queue, self.clock, WAKE_AFTER)
+
+    def turnstile(self) -> Turnstile:
+        return Turnstile(self.schedules, self.runs, self.queue, self.clock)
+
+    def endings(self) -> Endings:
+        return Endings(self.schedules, self.runs, self.turnstile(), self.clock)
+
+    def schedule(self, number: int = 1, **changes: Any) -> Schedule:
+        """A schedule that was made just now and stored as it is: nothing of it has fired."""
+        return self.schedules.save(None, a_schedule(number, **{"created_at": self.clock.at, **changes}))
+
+    def now_of(self, schedule: Schedule) -> Schedule:
+        """`schedule` as it is stored now."""
+        return ScheduleStore(self.table.quietly()).get(schedule.project_id, schedule.id)
+
+    def runs_of(self, schedule: Schedule) -> list[Run]:
+        """Its runs, oldest first."""
+        filter = RunFilter(schedule_id=schedule.id)
+        return self.seen.list(schedule.project_id, filter, limit=5000).items[::-1]
 
     def submit(self, count: int = 1, **order: Any) -> list[Run]:
         order = {"input": "Hello", **order}
@@ -174,8 +239,11 @@ class World:
         invocation = f"call-{next(self._invocations)}"
         (executor or self._worker).execute(messages, self.clock.at + LEASE, "worker-1", invocation)
 
-    def tick(self) -> Woken:
-        return self.waker().wake_due(self.clock.at + TICK)
+    def tick(self) -> Ticked:
+        """One tick, and what it hands on."""
+        ticker, deadline, handed_on = self.ticker(), self.clock.at + TICK, list[str]()
+        ticked = ticker.tick(deadline, handed_on.append)
+        return sum((ticker.tick_shard(shard, deadline) for shard in handed_on), ticked)
 
     def bury(self, read: RunMessage) -> None:
         burial.bury(read, self.clock.at, WAKE_AFTER, runs=self.runs, dead_letters=self.dead_letters)

@@ -122,9 +122,21 @@ def logs(
 
 
 @app.verb()
-def tick(session: Session, state_dir: StateOption = None) -> None:
-    """Run the minute tick now instead of waiting for it."""
-    session.print_json(stacks.tick(Stack(state_dir=state_dir), session.now))
+def tick(
+    session: Session,
+    at: Annotated[
+        str | None, typer.Option("--at", help="Fire schedules as if it were then, like 2026-12-24T09:00Z.")
+    ] = None,
+    state_dir: StateOption = None,
+) -> None:
+    """Run the minute tick now instead of waiting for it; with --at, try schedules whose time has not come.
+
+    They have fired then, and go on from there. `spark schedule pause` and `resume` bring one back to the present.
+    """
+    as_of = None if at is None else times.parse_instant(times.instant_of(at, session.now))
+    session.print_json(stacks.tick(Stack(state_dir=state_dir), session.now, as_of))
+    if as_of is not None and as_of > session.now:
+        session.note(f"Schedules have fired up to {as_of:%Y-%m-%d %H:%M:%S %Z} and go on from there.", "dim")
 
 
 def introduce(session: Session, here: RunningStack) -> None:

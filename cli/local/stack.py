@@ -89,11 +89,16 @@ def reset(stack: Stack, progress: Progress = silent) -> RunningStack:
     return up(stack, progress)
 
 
-def tick(stack: Stack, now: datetime) -> Any:
-    """Run the minute tick as EventBridge would at that time; what it answered."""
+def tick(stack: Stack, now: datetime, as_of: datetime | None = None) -> Any:
+    """Run the minute tick as EventBridge would at that time; what it answered.
+
+    Args:
+        as_of: fire schedules as if it were then.
+    """
     operator = connect(stack)
     event = json.loads((stack.layout.project / TICK_EVENT).read_text(encoding="utf-8"))
-    payload = json.dumps({**event, "time": now.strftime("%Y-%m-%dT%H:%M:%SZ")})
+    then = {} if as_of is None else {"as_of": as_of.isoformat()}
+    payload = json.dumps({**event, "time": now.strftime("%Y-%m-%dT%H:%M:%SZ"), **then})
     answer = operator.functions.invoke(FunctionName=deployed(operator)["TickFunctionName"], Payload=payload.encode())
     said = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:

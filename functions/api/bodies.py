@@ -1,35 +1,14 @@
 """What callers say: the parts that several bodies share."""
 
-import re
-from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.domain.retry import RetryPolicy
-from shared.domain.workflow import ShortText, Timeout, Tweaks
+from shared.domain.workflow import InputText, ShortText, Timeout, Tweaks
 from shared.services.submission import Order
 
-DATE = re.compile(r"\d{4}-\d\d-\d\d")
-
-
-def only_text(value: Any) -> Any:
-    """LangFlow would take an object as no input at all and say that all went well."""
-    if isinstance(value, dict | list):
-        raise ValueError("The input must be text: send JSON as a string.")  # noqa: TRY004  # pydantic knows only this one
-    return value
-
-
-def only_dates(value: Any) -> Any:
-    """A number would be taken for seconds since 1970."""
-    if not isinstance(value, datetime) and not DATE.match(str(value)):
-        raise ValueError("Write an instant like 2030-01-01T12:00:00Z.")
-    return value
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(only_dates)]
 RecordId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-InputText = Annotated[str, BeforeValidator(only_text), Field(description="What the flow gets, as text.")]
 
 
 def _without_defaults(schema: dict[str, Any]) -> None:
@@ -41,6 +20,10 @@ class Patch(BaseModel):
     """A body of which only what is sent counts: the defaults of its fields mean nothing and are not documented."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
+
+
+class RetryPatch(Patch, RetryPolicy):
+    """Some of a retry policy."""
 
 
 class RunFields(BaseModel):

@@ -28,12 +28,14 @@ class Spelling(NamedTuple):
 
 
 RUN, SOURCE, WORKFLOW = f"{RUNS}/{{run_id}}", f"{BASE}/sources/{{source_id}}", f"{BASE}/workflows/{{workflow_id}}"
+SCHEDULE = f"{BASE}/schedules/{{schedule_id}}"
 SPELLINGS = (
     Spelling("patch_cancel_run", "PATCH", f"{RUN}/cancel", "POST", f"{RUN}/cancel"),
     Spelling("execute_workflow", "POST", f"{WORKFLOW}/execute", "POST", f"{WORKFLOW}/runs"),
     Spelling("list_workflow_executions", "GET", f"{WORKFLOW}/executions", "GET", f"{WORKFLOW}/runs"),
     Spelling("put_source", "PUT", SOURCE, "PATCH", SOURCE),
     Spelling("put_workflow", "PUT", WORKFLOW, "PATCH", WORKFLOW),
+    Spelling("put_schedule", "PUT", SCHEDULE, "PATCH", SCHEDULE),
 )
 PATTERNS = [(re.compile(re.sub(r"\{\w+\}", "([^/]+)", spelling.path)), spelling) for spelling in SPELLINGS]
 

@@ -3,25 +3,29 @@
 import hashlib
 import json
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from fastapi import Response
 
-from shared.domain.source import Source
-from shared.domain.workflow import Workflow
 from shared.errors import Stale
 
-R = TypeVar("R", Source, Workflow)
+if TYPE_CHECKING:  # a cold start pays for the one that it was made for
+    from shared.domain.schedule import Schedule
+    from shared.domain.source import Source
+    from shared.domain.workflow import Workflow
 
-EDITABLE: dict[type, set[str]] = {
-    Source: {"name", "url", "status", "encrypted_key", "max_concurrency"},
-    Workflow: {"settings", "enabled"},
+R = TypeVar("R", "Source", "Workflow", "Schedule")
+
+EDITABLE = {
+    "Source": {"name", "url", "status", "encrypted_key", "max_concurrency"},
+    "Workflow": {"settings", "enabled"},
+    "Schedule": {"settings", "input_key", "enabled"},
 }
 
 
-def etag(record: Source | Workflow) -> str:
+def etag(record: "Source | Workflow | Schedule") -> str:
     """The ETag of `record`, in its quotes."""
-    editable = record.model_dump(mode="json", include=EDITABLE[type(record)])
+    editable = record.model_dump(mode="json", include=EDITABLE[type(record).__name__])
     return f'"{hashlib.sha256(json.dumps(editable, sort_keys=True).encode()).hexdigest()[:32]}"'
 
 
@@ -31,10 +35,10 @@ def stamp(response: Response, record: R) -> R:
     return record
 
 
-def guard(if_match: str | None) -> Callable[[Source | Workflow], None]:
+def guard(if_match: str | None) -> Callable[["Source | Workflow | Schedule"], None]:
     """Raises Stale for a record that the If-Match header does not name."""
 
-    def check(record: Source | Workflow) -> None:
+    def check(record: "Source | Workflow | Schedule") -> None:
         if if_match is not None and not _names(if_match, etag(record)):
             raise Stale("The resource has changed since; read it again.")
 

@@ -7,11 +7,12 @@ from fastapi import Depends, Query, Response
 
 from functions.api import BASE, dependencies
 from functions.api.auth import Caller
-from functions.api.bodies import Moment, RunFields
+from functions.api.bodies import RunFields
 from functions.api.dependencies import orders
 from functions.api.idempotency import Once, existing
 from functions.api.views import RunView, run_view
 from shared import wiring
+from shared.domain.record import Moment
 from shared.domain.run import Run, RunStatus
 from shared.services import waiting
 from shared.services.ordering import Orders
@@ -28,11 +29,20 @@ class RunQueryParameters:
         status: Annotated[RunStatus | None, Query()] = None,
         since: Annotated[Moment | None, Query()] = None,
         until: Annotated[Moment | None, Query()] = None,
+        due: Annotated[bool, Query(description="Without those that a schedule has made ahead of their time.")] = False,
     ) -> None:
-        self._status, self._since, self._until = status, since, until
+        now = wiring.now()
+        self._status, self._since = status, since
+        self._until = min(until or now, now) if due else until
 
-    def of(self, workflow_id: str | None) -> RunFilter:
-        return RunFilter(workflow_id=workflow_id, status=self._status, since=self._since, until=self._until)
+    def of(self, workflow_id: str | None, schedule_id: str | None = None) -> RunFilter:
+        return RunFilter(
+            workflow_id=workflow_id,
+            schedule_id=schedule_id,
+            status=self._status,
+            since=self._since,
+            until=self._until,
+        )
 
 
 RunQuery = Annotated[RunQueryParameters, Depends(RunQueryParameters)]

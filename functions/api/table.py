@@ -16,6 +16,7 @@ CONTENTS = {
     "sources": "functions.api.routers.sources",
     "workflows": "functions.api.routers.workflows",
     "runs": "functions.api.routers.runs",
+    "schedules": "functions.api.routers.schedules",
     "dead-letters": "functions.api.routers.dead_letters",
     "health": "functions.api.routers.health",
     "docs": "functions.api.docs",

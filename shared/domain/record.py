@@ -1,14 +1,18 @@
 """What every stored record has in common: an edition number, aware instants, sortable ids."""
 
 import hashlib
+import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from ulid import ULID
 
 ENTROPY_BYTES = 10  # the random half of a ULID
+WELL_FORMED = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
+TO_BASE_32 = str.maketrans("ABCDEFGHJKMNPQRSTVWXYZ", "abcdefghijklmnopqrstuv")  # Crockford's digits and Python's
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # no id is older
+DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def to_milliseconds(at: datetime) -> datetime:
@@ -25,7 +29,16 @@ def instant_text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def only_dates(value: Any) -> Any:
+    """A number would be taken for seconds since 1970."""
+    if not isinstance(value, datetime) and not DATE.match(str(value)):
+        raise ValueError("Write an instant like 2030-01-01T12:00:00Z.")
+    return value
+
+
 Instant = Annotated[AwareDatetime, AfterValidator(to_milliseconds), PlainSerializer(instant_text, return_type=str)]
+Moment = Annotated[Instant, BeforeValidator(only_dates)]
+"""An instant as users write it."""
 
 
 class Record(BaseModel):
@@ -53,7 +66,11 @@ def derived_id(prefix: str, at: datetime, *parts: str) -> str:
 
 def id_time(id: str) -> datetime:
     """The instant inside an id made by `new_id` or `derived_id`. ValueError when it is no such id."""
+    ulid = id.rpartition("_")[2]
+    # The library decodes all of a ULID, digit by digit: 9 µs, for each of the thousands that a tick reads and writes.
+    quick = WELL_FORMED.fullmatch(ulid) is not None
+    milliseconds = int(ulid[:10].translate(TO_BASE_32), 32) if quick else ULID.from_str(ulid).milliseconds
     try:
-        return EPOCH + timedelta(milliseconds=ULID.from_str(id.rpartition("_")[2]).milliseconds)
+        return EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError as error:
         raise ValueError(f"{id!r} lies beyond the end of the calendar") from error

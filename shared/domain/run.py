@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.domain.overlap import Overlap
 from shared.domain.record import Instant, Record, to_milliseconds
 from shared.domain.retry import GiveUp, RetryPolicy, decide, is_retryable
 from shared.domain.workflow import LONGEST_SYNC_SECONDS
@@ -82,6 +83,9 @@ class Run(Record):
     definition_hash: str | None = None
     status: RunStatus = RunStatus.pending
     origin: Origin = Origin.api
+    schedule_id: str | None = None
+    scheduled_for: Instant | None = Field(None, description="The occurrence of its schedule that it is the run of.")
+    overlap: Overlap | None = Field(None, description="How it got along with the other runs of its schedule.")
     created_by: str
     created_at: Instant
     correlation_id: str
@@ -115,6 +119,11 @@ class Run(Record):
     @property
     def is_final(self) -> bool:
         return self.status in FINAL
+
+    @property
+    def awaits_schedule(self) -> bool:
+        """It has not started yet, and its schedule says whether it may, and with which input."""
+        return self.attempt == 0 and self.origin in (Origin.schedule, Origin.backfill)
 
     @property
     def needs_job(self) -> bool:
@@ -209,6 +218,17 @@ def fail(run: Run, error: RunError, now: datetime) -> Run:
 def cancel(run: Run, now: datetime, *, upstream_stopped: bool | None = None) -> Run:
     """`run` stopped for good. `upstream_stopped` says whether LangFlow confirmed; None where it never ran."""
     return _end(run, RunStatus.cancelled, now, error=run.error, upstream_stopped=upstream_stopped)
+
+
+def skip(run: Run, now: datetime, code: str, reason: str) -> Run:
+    """`run` left out: nothing of it was tried."""
+    return _end(run, RunStatus.skipped, now, error=error_of(code, reason, run.attempt))
+
+
+def call_off(run: Run, now: datetime) -> Run:
+    """`run` cancelled because its schedule no longer wants it."""
+    error = error_of("schedule_changed", "Its schedule was edited, paused or deleted before it started.", run.attempt)
+    return _end(run, RunStatus.cancelled, now, error=error)
 
 
 def request_cancel(run: Run, now: datetime) -> Run:

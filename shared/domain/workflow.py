@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from shared.domain.flow import Component
 from shared.domain.record import Instant, Record
@@ -36,6 +36,25 @@ def storable(tweaks: dict[str, Any]) -> dict[str, Any]:
     return tweaks
 
 
+def only_text(value: Any) -> Any:
+    """LangFlow would take an object as no input at all and say that all went well."""
+    if isinstance(value, dict | list):
+        raise ValueError("The input must be text: send JSON as a string.")  # noqa: TRY004  # pydantic knows only this one
+    return value
+
+
+def encodable(text: str) -> str:
+    """JSON can name halves of characters that no text has."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("The input must be text without lone surrogates.") from error
+    return text
+
+
+InputText = Annotated[
+    str, BeforeValidator(only_text), AfterValidator(encodable), Field(description="What the flow gets, as text.")
+]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 ShortText = Annotated[str, StringConstraints(max_length=200)]
 Tweaks = Annotated[dict[str, Any], AfterValidator(storable)]

@@ -151,14 +151,8 @@ def users(source: Source, workflows: WorkflowStore, deadline: Deadline) -> Itera
     Raises:
         OutOfTime: there are too many.
     """
-    after: str | None = None
-    while True:
-        deadline.require()
-        page = workflows.list(source.project_id, limit=PAGE, after=after)
-        yield from (workflow for workflow in page.items if workflow.source_id == source.id)
-        if page.next is None:
-            return
-        after = page.next
+    all_workflows = deadline.all_of(lambda after: workflows.list(source.project_id, limit=PAGE, after=after))
+    return (workflow for workflow in all_workflows if workflow.source_id == source.id)
 
 
 def verified(source: Source, now: datetime, connect: Connect) -> Source:

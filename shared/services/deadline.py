@@ -1,10 +1,14 @@
 """The time that a request has: who waits for its answer waits so long, and what is not begun by then is not begun."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from shared.errors import OutOfTime
+from shared.store.records import Slice
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,3 +32,18 @@ class Deadline:
         if left <= least:
             raise OutOfTime("This took too long, so the rest was not begun. What was done stays done: send it again.")
         return left.total_seconds()
+
+    def all_of(self, page: Callable[[str | None], Slice[T]]) -> Iterator[T]:
+        """All of a list, whose `page` after some id is read as long as there is time.
+
+        Raises:
+            OutOfTime: it is too long.
+        """
+        after: str | None = None
+        while True:
+            self.require()
+            found = page(after)
+            yield from found.items
+            if found.next is None:
+                return
+            after = found.next

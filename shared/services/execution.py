@@ -3,7 +3,7 @@
 Each step leaves the table so that a crash after it is repaired: a run that is stored and not over is on Wake.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,17 +13,22 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared.domain import run as run_rules
 from shared.domain.breaker import Breaker
 from shared.domain.message import Delivery, RunMessage
-from shared.domain.run import Acknowledge, Claim, Run, RunError, SendAgain
+from shared.domain.overlap import Overlap
+from shared.domain.run import Acknowledge, Claim, Run, RunError, RunStatus, SendAgain
 from shared.domain.source import Source
 from shared.domain.workflow import WorkflowVersion
-from shared.errors import Delivered, SparkError
+from shared.errors import Delivered, SparkError, Unavailable
 from shared.observability import about, count, logger
 from shared.queue import RunQueue
 from shared.services.admission import Admission, Gate
 from shared.services.attempts import UPSTREAM_DOWN, Answered, Assignment, Attempts, Failed, Handed, Outcome
+from shared.services.endings import Endings
+from shared.services.overlapping import Turnstile
+from shared.services.rechecking import Changes, recheck
 from shared.services.submission import announce
 from shared.services.watching import Watch, Watched
 from shared.store.runs import RunStore
+from shared.store.schedules import ScheduleStore
 from shared.store.sources import SourceStore
 from shared.store.workflows import WorkflowStore
 
@@ -47,9 +52,12 @@ class Executor:
     runs: RunStore
     workflows: WorkflowStore
     sources: SourceStore
+    schedules: ScheduleStore
     queue: RunQueue
     attempts: Attempts
     gate: Gate
+    turnstile: Turnstile
+    endings: Endings
     now: Callable[[], datetime]
     wake_after: timedelta
     _versions: dict[tuple[str, str, int], WorkflowVersion] = field(default_factory=dict)
@@ -67,10 +75,13 @@ class Executor:
                 claimed is known by its turn, and what of it was not finished comes back when its lease ends.
         """
         due = self._sort(messages)
+        learnt = recheck(due, schedules=self.schedules, bucket=self.attempts.bucket)
+        self._call_off([run for run in due if learnt.get(run.id, {}) is None])
+        due = [run for run in due if learnt.get(run.id, {}) is not None]
         contexts = self._contexts(due)
         self._fail_orphans([run for run in due if run.id not in contexts])
         admitted = self._admit([run for run in due if run.id in contexts], contexts, lease_until)
-        claimed = self._claim(admitted, lease_until, invocation)
+        claimed = self._claim(self._enter(admitted, learnt), learnt, lease_until, invocation)
         self._return(admitted, claimed, contexts)
         self._carry_out([self._assign(run, contexts[run.id], worker) for run in claimed])
 
@@ -132,6 +143,28 @@ class Executor:
         if saved is not None:
             count("RunsFailed")
             logger.error("run.failed", extra={**about(run), "code": error.code})
+            self.endings.ended(saved)
+
+    def _call_off(self, runs: Sequence[Run]) -> None:
+        """End runs that their schedule no longer wants."""
+        moves = [(run, run_rules.call_off(run, self.now())) for run in runs]
+        for run in filter(None, self.runs.save_many(moves) if moves else []):
+            count("RunsCalledOff")
+            logger.info("run.called_off", extra=about(run))
+            self.endings.ended(run)
+
+    def _enter(self, runs: Sequence[Run], learnt: Mapping[str, Changes | None]) -> list[Run]:
+        """Those of `runs` that need not wait for an earlier run of their schedule."""
+        return [run for run in runs if self._may_enter(run, (learnt.get(run.id) or {}).get("overlap", run.overlap))]
+
+    def _may_enter(self, run: Run, policy: Overlap | None) -> bool:
+        if policy in (None, Overlap.allow) or run.status is not RunStatus.pending:
+            return True
+        try:
+            return self.turnstile.enter(run, policy)
+        except Unavailable:  # its message is done with; Wake brings it up again
+            logger.warning("slot.busy", extra=about(run))
+            return False
 
     def _admit(self, runs: Sequence[Run], contexts: dict[str, Context], lease_until: datetime) -> list[Run]:
         by_source: dict[str, list[Run]] = {}
@@ -157,7 +190,9 @@ class Executor:
         announce(deferred, self.queue, now)
         count("RunsDeferred", len(deferred))
 
-    def _claim(self, runs: Sequence[Run], lease_until: datetime, invocation: str) -> list[Run]:
+    def _claim(
+        self, runs: Sequence[Run], learnt: Mapping[str, Changes | None], lease_until: datetime, invocation: str
+    ) -> list[Run]:
         """Those of `runs` that are ours now: one conditional write each, in one request.
 
         What did not hold is looked at once more: the claim may be ours, and only the table's answer was lost.
@@ -165,7 +200,8 @@ class Executor:
         if not runs:
             return []
         now = self.now()
-        moves = [(run, run_rules.claim(run, now, lease_until, invocation)) for run in runs]
+        taken = [run_rules.claim(run, now, lease_until, invocation) for run in runs]
+        moves = [(run, after.model_copy(update=learnt.get(run.id))) for run, after in zip(runs, taken, strict=True)]
         claimed = [run for run in self.runs.save_many(moves) if run is not None]
         lost = {(run.project_id, run.id) for run in runs} - {(run.project_id, run.id) for run in claimed}
         found = self.runs.get_many(sorted(lost), consistent=True) if lost else {}
@@ -213,6 +249,8 @@ class Executor:
             saved, outcome = self.attempts.carry_out(assignment)
         finally:
             watched.over = True
+        if saved is not None and saved.is_final:
+            self.endings.ended(saved)
         self._report(assignment, outcome)
         return saved
 

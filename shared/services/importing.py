@@ -1,12 +1,14 @@
 """Importing: a flow of a source becomes a workflow, is refreshed from there, and can be deleted again."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from shared.domain import flow as flow_rules
 from shared.domain.flow import Component, FlowMetadata
-from shared.domain.run import Run, RunStatus
+from shared.domain.run import Origin, RunStatus
 from shared.domain.source import Source
 from shared.domain.workflow import (
     MAX_COMPONENTS,
@@ -23,12 +25,19 @@ from shared.services import versioning
 from shared.services.connecting import Connect, known, users
 from shared.services.deadline import Deadline
 from shared.services.versioning import Author, Decision, Guard
+from shared.store.records import MAX_SCANNED
 from shared.store.runs import RunFilter, RunStore
 from shared.store.sources import SourceStore
 from shared.store.workflows import WorkflowStore
 
+if TYPE_CHECKING:  # which only a delete needs
+    from shared.domain.schedule import Schedule
+    from shared.services.scheduling import Scheduling
+
 ROUNDS = 5  # how often a delete is tried again after somebody else was faster
-MAX_NAMED = 20  # unfinished runs that a refused delete names
+PAGE = 100
+MAX_NAMED = 20  # users that a refused delete names
+WORKFLOW_DELETED = "Its workflow was deleted."
 
 
 @dataclass(frozen=True)
@@ -140,18 +149,29 @@ def refresh(
     return versioning.change(author.project, workflow.id, decide, workflows)
 
 
-def delete(project: str, id: str, guard: Guard, *, workflows: WorkflowStore, runs: RunStore) -> None:
-    """Remove a workflow. Its finished runs stay, as history.
+def delete(
+    author: Author,
+    id: str,
+    guard: Guard,
+    deadline: Deadline,
+    *,
+    cascade: bool,
+    workflows: WorkflowStore,
+    runs: RunStore,
+    scheduling: "Scheduling",
+) -> None:
+    """Remove a workflow. Its finished runs stay, as history. With `cascade` its schedules are paused first.
 
     Raises:
-        NotFound; whatever `guard` raises.
-        InUse: it has unfinished runs.
+        NotFound; whatever `guard` raises; OutOfTime.
+        InUse: it has unfinished runs; or schedules would lose it, and `cascade` is off.
     """
     for _ in range(ROUNDS):
-        current = workflows.get(project, id)
+        current = workflows.get(author.project, id)
         guard(current)
-        if unfinished := [run.id for run in _unfinished(current, runs)]:
-            raise InUse(f"Workflow {id} has unfinished runs. Wait for them or cancel them.", unfinished)
+        _release(author, current, cascade, scheduling, deadline)
+        if unfinished := _unfinished(current, runs, cascade):
+            raise InUse(f"Workflow {id} has unfinished runs. Wait for them or cancel them.", unfinished[:MAX_NAMED])
         try:
             return workflows.delete(current)
         except Conflict:
@@ -247,7 +267,26 @@ def _output(found: Sequence[Component]) -> str | None:
     return chats[0] if len(found) > 1 and len(chats) == 1 else None
 
 
-def _unfinished(workflow: Workflow, runs: RunStore) -> Iterator[Run]:
-    for status in (RunStatus.pending, RunStatus.running):
-        unfinished = RunFilter(workflow_id=workflow.id, status=status)
-        yield from runs.list(workflow.project_id, unfinished, limit=MAX_NAMED).items
+def _release(author: Author, workflow: Workflow, cascade: bool, scheduling: "Scheduling", deadline: Deadline) -> None:
+    """No index leads from a workflow to its schedules, so all of the project's are looked at."""
+    schedules = deadline.all_of(lambda after: scheduling.schedules.list(author.project, limit=PAGE, after=after))
+    using = (schedule for schedule in schedules if schedule.workflow_id == workflow.id)
+    if cascade:
+        for schedule in using:
+            deadline.require()
+            with suppress(NotFound):  # it was deleted meanwhile
+                scheduling.pause(author, schedule.id, WORKFLOW_DELETED, _any)
+        return
+    if ids := [schedule.id for schedule in islice(using, MAX_NAMED)]:
+        raise InUse(f"Workflow {workflow.id} is used by schedules. ?cascade=true pauses them.", ids)
+
+
+def _unfinished(workflow: Workflow, runs: RunStore, cascade: bool) -> list[str]:
+    """Ids of runs that would lose `workflow`. With `cascade` not those that their schedule, now paused, calls off."""
+    filters = [RunFilter(workflow_id=workflow.id, status=status) for status in (RunStatus.pending, RunStatus.running)]
+    found = [run for filter in filters for run in runs.list(workflow.project_id, filter, limit=MAX_SCANNED).items]
+    return [run.id for run in found if not (cascade and run.origin is Origin.schedule and run.awaits_schedule)]
+
+
+def _any(schedule: "Schedule") -> None:
+    """Whatever it has become, it is meant."""

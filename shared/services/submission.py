@@ -8,10 +8,11 @@ from typing import Any
 from shared import payloads
 from shared.domain import message
 from shared.domain import run as run_rules
+from shared.domain.overlap import Overlap
 from shared.domain.project import Project, Retention
 from shared.domain.record import id_time
 from shared.domain.retry import RetryPolicy
-from shared.domain.run import Origin, Run
+from shared.domain.run import Origin, Run, RunStatus
 from shared.domain.workflow import Workflow
 from shared.errors import Conflict, Unavailable
 from shared.observability import logger
@@ -44,6 +45,8 @@ class Submission:
     wake_after: timedelta
     origin: Origin = Origin.api
     retry_of: str | None = None
+    schedule_id: str | None = None
+    overlap: Overlap | None = None
 
 
 def submit(
@@ -62,17 +65,26 @@ def submit(
     not answer, after the runs are stored loses nothing: they are on Wake.
     """
     made = [_make(submission, workflow, order, id, bucket) for order, id in zip(orders, ids, strict=True)]
+    kept = store(made, runs)
+    announce(waiting(kept), queue, submission.now)
+    return [run or Unavailable("The run could not be stored. Try again.") for run in kept]
+
+
+def store(made: Sequence[Run], runs: RunStore) -> list[Run | None]:
+    """Each of `made` as it is stored, now or by somebody before. None: nobody knows."""
     held = runs.add(made)
     # Not new means made before, or stored just now with the table's answer lost.
     doubtful = [(run.project_id, run.id) for run, new in zip(made, held, strict=True) if not new]
     known = runs.get_many(doubtful, consistent=True) if doubtful else {}
-    results = [
+    return [
         run_rules.saved(run) if new else known.get((run.project_id, run.id))
         for run, new in zip(made, held, strict=True)
     ]
-    pending = [run for run in results if run is not None and run.status is run_rules.RunStatus.pending]
-    announce(pending, queue, submission.now)
-    return [run or Unavailable("The run could not be stored. Try again.") for run in results]
+
+
+def waiting(kept: Sequence[Run | None]) -> list[Run]:
+    """Those that are to be announced. A message too many does nothing."""
+    return [run for run in kept if run is not None and run.status is RunStatus.pending]
 
 
 def stored(result: Run | Unavailable) -> Run:
@@ -131,12 +143,14 @@ def cancel(project: str, run_id: str, now: datetime, *, runs: RunStore, queue: R
     raise Unavailable("The run keeps changing. Try again.")
 
 
-def announce(waiting: Sequence[Run], queue: RunQueue, now: datetime) -> None:
-    """Send the message of each run. A queue that refuses is logged, not raised: Wake sends them again."""
+def announce(runs: Sequence[Run], queue: RunQueue, now: datetime) -> bool:
+    """Send the message of each run. False, and a line in the log, if the queue refused some: Wake sends them again."""
     try:
-        queue.send([message.announce(run, run_rules.wait(run, now)) for run in waiting])
+        queue.send([message.announce(run, run_rules.wait(run, now)) for run in runs])
     except Unavailable:
-        logger.warning("runs.not_announced", extra={"runs": [run.id for run in waiting]}, exc_info=True)
+        logger.warning("runs.not_announced", extra={"runs": [run.id for run in runs]}, exc_info=True)
+        return False
+    return True
 
 
 def input_of(run: Run, bucket: Payloads) -> str:
@@ -150,7 +164,7 @@ def input_of(run: Run, bucket: Payloads) -> str:
 
 def _make(submission: Submission, workflow: Workflow, order: Order, id: str, bucket: Payloads) -> Run:
     project = submission.project
-    key = _keep_input(project.retention_days, project.project_id, id, order.input, bucket)
+    key = keep_input(project.retention_days, project.project_id, id, order.input, bucket)
     return Run(
         id=id,
         project_id=project.project_id,
@@ -158,6 +172,8 @@ def _make(submission: Submission, workflow: Workflow, order: Order, id: str, buc
         workflow_version=workflow.version,
         definition_hash=workflow.facts.definition_hash,
         origin=submission.origin,
+        schedule_id=submission.schedule_id,
+        overlap=submission.overlap,
         created_by=submission.created_by,
         created_at=id_time(id),
         correlation_id=submission.correlation_id,
@@ -173,7 +189,7 @@ def _make(submission: Submission, workflow: Workflow, order: Order, id: str, buc
     )
 
 
-def _keep_input(retention: Retention, project: str, id: str, text: str, bucket: Payloads) -> str | None:
+def keep_input(retention: Retention, project: str, id: str, text: str, bucket: Payloads) -> str | None:
     """The key under which a large input was stored; None for a small one."""
     if not payloads.is_large(text):
         return None

@@ -1,7 +1,6 @@
-"""Waking: what the tick does each minute. Looks after every unfinished run that nobody has touched in time."""
+"""Waking: looks after every unfinished run that nobody has touched in time."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,69 +12,40 @@ from shared.domain.run import Attempt, Resend, Run, WakeLater, WorkerLost
 from shared.errors import SparkError
 from shared.observability import about, logger
 from shared.queue import RunQueue
+from shared.services.endings import Endings
 from shared.services.submission import announce
-from shared.store import keys
-from shared.store.keys import Owner
 from shared.store.runs import RunStore
-from shared.store.wake import WakeStore
 from shared.store.workflows import WorkflowStore
-
-THREADS = 8
 
 
 @dataclass(frozen=True)
 class Woken:
-    """What a tick did. `complete` is False when its time was up before everything due was looked at."""
+    """How many runs were announced again, found well, and found without their worker."""
 
     resent: int = 0
     postponed: int = 0
     lost: int = 0
-    complete: bool = True
 
     def __add__(self, other: "Woken") -> "Woken":
-        return Woken(
-            self.resent + other.resent,
-            self.postponed + other.postponed,
-            self.lost + other.lost,
-            self.complete and other.complete,
-        )
+        return Woken(self.resent + other.resent, self.postponed + other.postponed, self.lost + other.lost)
 
 
 @dataclass(frozen=True)
 class Waker:
-    wake: WakeStore
     runs: RunStore
     workflows: WorkflowStore
     queue: RunQueue
+    endings: Endings
     now: Callable[[], datetime]
     chance: Callable[[], float]
     wake_after: timedelta
 
-    def wake_due(self, deadline: datetime) -> Woken:
-        """Look after everything on Wake that is due, all shards at the same time, until `deadline` at most.
-
-        Raises:
-            Unavailable, ClientError: some shard could not be read or written; the next tick tries again.
-        """
-        with ThreadPoolExecutor(THREADS, "wake") as pool:
-            shards = [pool.submit(self._wake_shard, shard, deadline) for shard in keys.wake_shards()]
-        woken = sum((shard.result() for shard in shards if shard.exception() is None), Woken())
-        for error in filter(None, (shard.exception() for shard in shards)):
-            logger.error("tick.shard_failed", exc_info=error)
-            raise error  # the others are done; what is left here comes with the next tick, and an alarm sees it
-        return woken
-
-    def _wake_shard(self, shard: str, deadline: datetime) -> Woken:
-        woken = Woken()
-        for owners in self.wake.due(shard, self.now()):
-            if self.now() >= deadline:
-                return woken + Woken(complete=False)
-            woken += self._wake_runs([owner for owner in owners if owner.kind == keys.RUN])
-        return woken
-
-    def _wake_runs(self, owners: Sequence[Owner]) -> Woken:
+    def wake(self, ids: Sequence[tuple[str, str]]) -> Woken:
+        """Look after the runs of these (project, id), whose `wake_at` has come."""
+        if not ids:
+            return Woken()
         now = self.now()
-        found = self.runs.get_many([(owner.project, owner.id) for owner in owners], consistent=True)
+        found = self.runs.get_many(ids, consistent=True)
         decisions = [(run, run_rules.on_wake(run, now, self.wake_after)) for run in found.values()]
         resent = self._save([(run, each.run) for run, each in decisions if isinstance(each, Resend)])
         postponed = self._save([(run, each.run) for run, each in decisions if isinstance(each, WakeLater)])
@@ -113,7 +83,9 @@ class Waker:
         if saved is None:
             return False
         logger.warning("attempt.worker_lost", extra={**about(run), "attempt": run.attempt, "status": saved.status})
-        if not saved.is_final:
+        if saved.is_final:
+            self.endings.ended(saved)
+        else:
             announce([saved], self.queue, now)
         return True
 

@@ -2,18 +2,21 @@
 
 item                         pk                                   sk
 project                      PROJECT#<p>                          RECORD
-source, workflow             PROJECT#<p>#SOURCE#<id> …            RECORD
+source, workflow, schedule   PROJECT#<p>#SOURCE#<id> …            RECORD
 workflow version             PROJECT#<p>#WORKFLOW#<id>            VERSION#<n, 8 digits>
 run                          PROJECT#<p>#RUN#<id>                 RECORD
 attempt page of a run        PROJECT#<p>#RUN#<id>                 ATTEMPT#<n, 4 digits>
 breaker, leases of a source  PROJECT#<p>#SOURCE#<id>              BREAKER, LEASES
+overlap slot of a schedule   PROJECT#<p>#SCHEDULE#<id>            SLOT
+backfill                     PROJECT#<p>#BACKFILL#<id>            RECORD
 dead letter                  PROJECT#<p>#DEAD#<id>                RECORD
 idempotency record           PROJECT#<p>#IDEMPOTENCY#<hash>       RECORD
 API key                      KEY#<id>                             RECORD
 
 Question                                       Answered by
 one record                                     GetItem pk, sk
-sources, workflows, dead letters of a project  ProjectRecords: <p>#SOURCE …, id descending
+sources, workflows, schedules, … of a project  ProjectRecords: <p>#SOURCE …, id descending
+backfills of a schedule                        ProjectRecords: <p>#BACKFILL#<schedule>, id descending
 runs of a project, newest first                ProjectRuns: project, run id descending
 runs of a workflow                             WorkflowRuns: <p>#<workflow>, run id descending
 runs of a schedule                             ScheduleRuns: <p>#<schedule>, run id descending (sparse)
@@ -77,6 +80,8 @@ class Owner(NamedTuple):
 
 SOURCE = "SOURCE"
 WORKFLOW = "WORKFLOW"
+SCHEDULE = "SCHEDULE"
+BACKFILL = "BACKFILL"
 RUN = "RUN"
 DEAD = "DEAD"
 IDEMPOTENCY = "IDEMPOTENCY"
@@ -106,6 +111,10 @@ def workflow_version(project: str, workflow_id: str, number: int) -> Key:
     return Key(workflow(project, workflow_id).pk, f"{VERSION_PREFIX}{number:08d}")
 
 
+def slot(project: str, schedule_id: str) -> Key:
+    return Key(record(project, SCHEDULE, schedule_id).pk, "SLOT")
+
+
 def run(project: str, id: str) -> Key:
     return record(project, RUN, id)
 
@@ -129,6 +138,11 @@ def api_key(id: str) -> Key:
 def records_of(project: str, kind: str) -> str:
     """Hash value in `ProjectRecords` of all records of a kind."""
     return f"{project}#{kind}"
+
+
+def backfills_of(project: str, schedule_id: str) -> str:
+    """Hash value in `ProjectRecords` of the backfills of a schedule."""
+    return records_of(project, f"{BACKFILL}#{schedule_id}")
 
 
 def runs_of(project: str, owner: str) -> str:

@@ -1,19 +1,33 @@
 """What the stores of a project's records share: find, add, save, delete, list."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
-from shared.domain.dead_letter import DeadLetter
-from shared.domain.source import Source
-from shared.domain.workflow import Workflow
 from shared.errors import NotFound
 from shared.store import keys
 from shared.store.codec import Codec
 from shared.store.keys import Key
 from shared.store.table import Change, Table, Value
 
-R = TypeVar("R", Source, Workflow, DeadLetter)
+if TYPE_CHECKING:  # a function that stores letters need not know how schedules recur
+    from shared.domain.backfill import Backfill
+    from shared.domain.dead_letter import DeadLetter
+    from shared.domain.schedule import Schedule
+    from shared.domain.source import Source
+    from shared.domain.workflow import Workflow
+
+R = TypeVar("R", "Source", "Workflow", "Schedule", "Backfill", "DeadLetter")
 T = TypeVar("T")
+
+
+MAX_SCANNED = 1000  # entries read for one page of a filtered list
+SCAN_CHUNK = 100
+
+
+class HasId(Protocol):
+    @property
+    def id(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -22,6 +36,31 @@ class Slice(Generic[T]):
 
     items: list[T]
     next: str | None
+
+
+F = TypeVar("F", bound=HasId)
+
+
+def sift(
+    chunk: Callable[[str | None], Slice[F]], admits: Callable[[F], bool], *, limit: int, after: str | None
+) -> Slice[F]:
+    """The first `limit` records from the one after id `after` that `admits` lets through; `chunk` reads on.
+
+    Where most are passed over, it may be a short page that goes on.
+    """
+    found: list[F] = []
+    for _ in range(MAX_SCANNED // SCAN_CHUNK):
+        read = chunk(after)
+        for record in read.items:
+            if admits(record):
+                found.append(record)
+            if len(found) == limit:
+                last = record.id == read.items[-1].id and read.next is None
+                return Slice(found, None if last else record.id)
+        if read.next is None:
+            return Slice(found, None)
+        after = read.next
+    return Slice(found, after)
 
 
 class RecordStore(Generic[R]):
@@ -67,17 +106,23 @@ class RecordStore(Generic[R]):
         """
         self.table.delete(self.codec.encode(record, self._key(record), {}) | {"revision": record.revision})
 
-    def list(self, project: str, *, limit: int, after: str | None = None) -> Slice[R]:
-        """The project's records, newest first, from the one after id `after`."""
-        start = self._start(project, after) if after else None
-        page = self.table.page(keys.PROJECT_RECORDS, keys.records_of(project, self.kind), limit=limit, start=start)
-        ids = [str(item["record_id"]) for item in page.items]
-        found = self.get_many(project, ids)
-        return Slice([found[id] for id in ids if id in found], ids[-1] if page.next else None)
+    def list(
+        self, project: str, *, limit: int, after: str | None = None, admits: Callable[[R], bool] | None = None
+    ) -> Slice[R]:
+        """The project's records that `admits` lets through, newest first, from the one after id `after`."""
+        owner = keys.records_of(project, self.kind)
+        if admits is None:
+            return self._page(project, owner, limit=limit, after=after)
+
+        def chunk(after: str | None) -> Slice[R]:
+            return self._page(project, owner, limit=SCAN_CHUNK, after=after)
+
+        return sift(chunk, admits, limit=limit, after=after)
 
     def change(self, before: R | None, after: R) -> Change:
-        key, index = self._key(after), self._index(after)
-        return Change(self.codec.stored(before, key, index) if before else None, self.codec.encode(after, key, index))
+        key = self._key(after)
+        stored = self.codec.stored(before, key, self._index(before)) if before else None
+        return Change(stored, self.codec.encode(after, key, self._index(after)))
 
     def key(self, project: str, id: str) -> Key:
         return keys.record(project, self.kind, id)
@@ -88,6 +133,14 @@ class RecordStore(Generic[R]):
     def _index(self, record: R) -> dict[str, str]:
         return {"records_of": keys.records_of(record.project_id, self.kind)}
 
-    def _start(self, project: str, id: str) -> dict[str, Value]:
+    def _page(self, project: str, owner: str, *, limit: int, after: str | None) -> Slice[R]:
+        """Records of the list `owner` in `ProjectRecords`."""
+        start = self._start(project, owner, after) if after else None
+        page = self.table.page(keys.PROJECT_RECORDS, owner, limit=limit, start=start)
+        ids = [str(item["record_id"]) for item in page.items]
+        found = self.get_many(project, ids)
+        return Slice([found[id] for id in ids if id in found], ids[-1] if page.next else None)
+
+    def _start(self, project: str, owner: str, id: str) -> dict[str, Value]:
         key = self.key(project, id)
-        return {"pk": key.pk, "sk": key.sk, "records_of": keys.records_of(project, self.kind), "record_id": id}
+        return {"pk": key.pk, "sk": key.sk, "records_of": owner, "record_id": id}

@@ -8,11 +8,11 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from shared.domain.record import EPOCH, id_time, instant_text, new_id
-from shared.domain.run import Attempt, Run, RunStatus, saved
+from shared.domain.run import Attempt, Origin, Run, RunStatus, saved
 from shared.errors import NotFound, SchemaTooNew, Unavailable
 from shared.store import keys
 from shared.store.codec import Codec
-from shared.store.records import Slice
+from shared.store.records import SCAN_CHUNK, Slice, sift
 from shared.store.table import Change, Item, Outcome, Table, Value, key_of
 
 # Beside the names of index keys, short ones: names count, and a run with half a kilobyte of input must stay below one.
@@ -22,6 +22,7 @@ RUNS = Codec(
         "id": "run_id",
         "project_id": "runs_of_project",
         "workflow_id": "runs_of_workflow",
+        "schedule_id": "runs_of_schedule",
         "claimed_by": "claim",
         "workflow_version": "version",
         "definition_hash": "hash",
@@ -38,9 +39,10 @@ PAGES = Codec(
     packed=frozenset({"steps", "logs"}),
     epoch=frozenset({"expires_at"}),
 )
+OWNERS = ("runs_of_workflow", "runs_of_schedule")
+IN_ID = ("created_at", "scheduled_for", "correlation")  # not stored where the id says the same
+BY_CLOCK = {"origin": Origin.schedule.value, "created_by": "schedule"}  # not stored together: a schedule fired it
 IN_KEY = frozenset({"project_id", "run_id"})  # of a page: its key says them, and it has a kilobyte as well
-MAX_SCANNED = 1000  # entries read for one page of a filtered list
-SCAN_CHUNK = 100
 PAGE_ROUNDS = 3  # each tries five times, over 0.75 s
 LOG = logging.getLogger(__name__)
 
@@ -50,12 +52,17 @@ class RunFilter:
     """Which runs a list shows. `since` and `until` mean the time in a run's id; both ends are included."""
 
     workflow_id: str | None = None
+    schedule_id: str | None = None
     status: RunStatus | None = None
     since: datetime | None = None
     until: datetime | None = None
 
     def admits(self, run: Run) -> bool:
-        return self.status in (None, run.status) and self.workflow_id in (None, run.workflow_id)
+        return (
+            self.status in (None, run.status)
+            and self.workflow_id in (None, run.workflow_id)
+            and self.schedule_id in (None, run.schedule_id)
+        )
 
 
 class RunStore:
@@ -81,7 +88,7 @@ class RunStore:
 
     def add(self, runs: Sequence[Run]) -> list[Outcome]:
         """Store new runs; False for each whose id is taken, None where nobody can tell."""
-        return self._table.put_many([_change(None, run) for run in runs])
+        return self._table.put_many([change(None, run) for run in runs])
 
     def save(self, before: Run, after: Run) -> Run:
         """Store `after` over `before`.
@@ -89,12 +96,12 @@ class RunStore:
         Raises:
             Conflict: `before` is no longer what is stored.
         """
-        self._table.put(_change(before, after))
+        self._table.put(change(before, after))
         return saved(after)
 
     def save_many(self, moves: Sequence[tuple[Run, Run]]) -> list[Run | None]:
         """Store each second over each first; None where that is not known to have held."""
-        outcomes = self._table.put_many([_change(before, after) for before, after in moves])
+        outcomes = self._table.put_many([change(before, after) for before, after in moves])
         return [saved(after) if held else None for held, (_, after) in zip(outcomes, moves, strict=True)]
 
     def save_with_page(self, before: Run, after: Run, page: Attempt) -> Run | None:
@@ -103,7 +110,7 @@ class RunStore:
         Raises:
             Unavailable: the run was saved and its page was not, however often it was tried.
         """
-        run, written = self._table.put_many([_change(before, after), _page_change(page)])
+        run, written = self._table.put_many([change(before, after), _page_change(page)])
         if not run:
             return None
         if written is None:
@@ -127,19 +134,12 @@ class RunStore:
 
     def list(self, project: str, filter: RunFilter, *, limit: int, after: str | None = None) -> Slice[Run]:
         """Runs newest first, from the one after id `after`. A sparse filter may give a short page that goes on."""
-        found: list[Run] = []
-        for _ in range(MAX_SCANNED // SCAN_CHUNK):
-            chunk = self._chunk(project, filter, limit if not _scans(filter) else SCAN_CHUNK, after)
-            for run in chunk.items:
-                if filter.admits(run):
-                    found.append(run)
-                if len(found) == limit:
-                    last = run.id == chunk.items[-1].id and chunk.next is None
-                    return Slice(found, None if last else run.id)
-            if chunk.next is None:
-                return Slice(found, None)
-            after = chunk.next
-        return Slice(found, after)
+        size = SCAN_CHUNK if _scans(filter) else limit
+
+        def chunk(after: str | None) -> Slice[Run]:
+            return self._chunk(project, filter, size, after)
+
+        return sift(chunk, filter.admits, limit=limit, after=after)
 
     def _chunk(self, project: str, filter: RunFilter, limit: int, after: str | None) -> Slice[Run]:
         index, owner = _list_for(project, filter)
@@ -156,26 +156,33 @@ class RunStore:
         return Slice([found[id] for id in ids if id in found], ids[-1][1] if page.next else None)
 
 
-def _change(before: Run | None, after: Run) -> Change:
+def change(before: Run | None, after: Run) -> Change:
+    """What `after` over `before`, or as new, is to the table."""
     key = keys.run(after.project_id, after.id)
     old = RUNS.stored(before, key, _index(before)) if before is not None else None
     return Change(_slim(old) if old is not None else None, _slim(RUNS.encode(after, key, _index(after))))
 
 
 def _slim(item: Item) -> Item:
-    """As it is stored: on its workflow's list in its project, and without the creation time where the id tells it.
+    """As it is stored: on the lists of its project, and without what the id tells.
 
-    That is 34 bytes of the kilobyte that a write unit pays for.
+    That is at least 34 bytes of the kilobyte that a write unit pays for.
     """
-    runs_of_workflow = keys.runs_of(str(item["runs_of_project"]), str(item["runs_of_workflow"]))
-    told = item["created_at"] == _created_at(item)
-    slim = {name: value for name, value in item.items() if not (told and name == "created_at")}
-    return {**slim, "runs_of_workflow": runs_of_workflow}
+    project, told = str(item["runs_of_project"]), _time_in_id(item)
+    slim = {name: value for name, value in item.items() if not (name in IN_ID and value in (told, item["run_id"]))}
+    if slim.items() >= BY_CLOCK.items():
+        slim = {name: value for name, value in slim.items() if name not in BY_CLOCK}
+    owners = {name: keys.runs_of(project, str(item[name])) for name in OWNERS if name in item}
+    return {**slim, **owners}
 
 
 def _decode(item: Item) -> Run:
-    workflow = keys.runs_owner(str(item["runs_of_workflow"]))
-    return RUNS.decode({"created_at": _created_at(item), **item, "runs_of_workflow": workflow})
+    told: Item = {"created_at": _time_in_id(item), "correlation": item["run_id"]}
+    item = item if "origin" in item else item | BY_CLOCK
+    if item["origin"] in (Origin.schedule, Origin.backfill):
+        told["scheduled_for"] = _time_in_id(item)
+    owners = {name: keys.runs_owner(str(item[name])) for name in OWNERS if name in item}
+    return RUNS.decode({**told, **item, **owners})
 
 
 def _decoded(item: Item) -> Run | None:
@@ -187,7 +194,7 @@ def _decoded(item: Item) -> Run | None:
         return None
 
 
-def _created_at(item: Item) -> str:
+def _time_in_id(item: Item) -> str:
     return instant_text(id_time(str(item["run_id"])))
 
 
@@ -214,12 +221,17 @@ def _index(run: Run) -> dict[str, str]:
 
 def _scans(filter: RunFilter) -> bool:
     """Whether entries of the chosen list may have to be passed over."""
+    if filter.schedule_id is not None:
+        return filter.status is not None or filter.workflow_id is not None
     if filter.status is RunStatus.failed:
         return filter.workflow_id is not None
     return filter.status is not None
 
 
 def _list_for(project: str, filter: RunFilter) -> tuple[str, str]:
+    """The shortest list that has all that is asked for, and whose it is."""
+    if filter.schedule_id is not None:
+        return keys.SCHEDULE_RUNS, keys.runs_of(project, filter.schedule_id)
     if filter.status is RunStatus.failed:
         return keys.FAILED_RUNS, project
     if filter.workflow_id is not None:

@@ -27,6 +27,9 @@ MAX_KEYS = 100  # BatchGetItem
 FIRST, LAST = "\0", "\U0010ffff"  # text below and above every other
 MAX_ROUNDS = 5  # how often unprocessed keys or throttled statements are asked for again
 CONDITION_FAILED = frozenset({"ConditionalCheckFailed", "DuplicateItem"})
+LOST_TO_SOMEBODY = frozenset({"ConditionalCheckFailedException", "TransactionConflictException"})  # who saved it, or is
+CHANGED_MEANWHILE = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
+CHANGED = "The record was changed by somebody else at the same time."
 LOG = logging.getLogger(__name__)
 
 
@@ -81,16 +84,7 @@ class Table:
         Raises:
             Conflict: somebody saved the item since `change.before` was read.
         """
-        condition: dict[str, Any] = {
-            "ConditionExpression": "attribute_not_exists(pk) OR expires_at <= :now",
-            "ExpressionAttributeValues": to_wire({":now": int(self._now().timestamp())}),
-        }
-        if change.before is not None:
-            condition = {
-                "ConditionExpression": "revision = :revision",
-                "ExpressionAttributeValues": to_wire({":revision": change.before["revision"]}),
-            }
-        self._conditionally(self._client.put_item, Item=to_wire(change.after), **condition)
+        self._conditionally(self._client.put_item, **self._conditional_put(change))
 
     def put_many(self, changes: Sequence[Change]) -> list[Outcome]:
         """Store each of `changes` on its own condition. Not one transaction; 25 a request.
@@ -103,6 +97,22 @@ class Table:
             outcomes += self._execute([statement(self._name, change) for change in chunk])
         return outcomes
 
+    def put_all(self, changes: Sequence[Change]) -> None:
+        """Store all of `changes`, up to 100, or none: one transaction, at twice the write units.
+
+        Raises:
+            Conflict: somebody saved one of the items since it was read, or is just doing so.
+            Unavailable: the table is too busy.
+        """
+        try:
+            self._client.transact_write_items(TransactItems=[{"Put": self._conditional_put(each)} for each in changes])
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "TransactionCanceledException":
+                raise
+            if _reasons(error) & CHANGED_MEANWHILE:
+                raise Conflict(CHANGED) from error
+            raise Unavailable("The table is too busy to write to. Try again.") from error
+
     def delete(self, before: Item) -> None:
         """Remove the item as it was read.
 
@@ -111,6 +121,7 @@ class Table:
         """
         self._conditionally(
             self._client.delete_item,
+            TableName=self._name,
             Key=to_wire(key_of(before)._asdict()),
             ConditionExpression="revision = :revision",
             ExpressionAttributeValues=to_wire({":revision": before["revision"]}),
@@ -214,13 +225,31 @@ class Table:
         except (ClientError, BotoCoreError) as error:
             return [{"Error": {"Code": type(error).__name__, "Message": str(error)}}] * len(statements)
 
+    def _conditional_put(self, change: Change) -> Any:
+        condition: dict[str, Any] = {
+            "ConditionExpression": "attribute_not_exists(pk) OR expires_at <= :now",
+            "ExpressionAttributeValues": to_wire({":now": int(self._now().timestamp())}),
+        }
+        if change.before is not None:
+            condition = {
+                "ConditionExpression": "revision = :revision",
+                "ExpressionAttributeValues": to_wire({":revision": change.before["revision"]}),
+            }
+        return {"TableName": self._name, "Item": to_wire(change.after), **condition}
+
     def _conditionally(self, call: Callable[..., Any], **arguments: Any) -> None:
         try:
-            call(TableName=self._name, **arguments)
+            call(**arguments)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if error.response["Error"]["Code"] not in LOST_TO_SOMEBODY:
                 raise
-            raise Conflict("The record was changed by somebody else at the same time.") from error
+            raise Conflict(CHANGED) from error
+
+
+def _reasons(error: ClientError) -> set[str]:
+    """Why a transaction was cancelled, in the code of one item or another."""
+    reasons: Any = error.response.get("CancellationReasons", [])
+    return {str(reason.get("Code")) for reason in reasons}
 
 
 def _high(prefix: str, below: str | None) -> str:

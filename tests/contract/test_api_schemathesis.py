@@ -1,7 +1,7 @@
 """The whole API, fuzzed from its own document: no 5xx, and every answer is one that the document knows.
 
-The handler runs on moto, with a source, a workflow and runs in the table; half of the generated ids are replaced by
-theirs, so that requests meet something. The same requests every time.
+The handler runs on moto, with a source, a workflow, runs, and a schedule that was backfilled in the table; half of the
+generated ids are replaced by theirs, so that requests meet something. The same requests every time.
 """
 
 import re
@@ -44,12 +44,18 @@ def known(api: httpx.Client, order: Any, source: Json, workflow: Json) -> dict[s
     finish(runs[0])
     finish(runs[1], failed=True)
     letter = bury(runs[1])
+    settings = {"name": "Report", "kind": "cron", "expression": "0 * * * *", "input": "Hello"}
+    schedule = made(api.post("/schedules", json={"workflow_id": workflow["id"], "settings": settings}))["id"]
+    past = {"start_at": "2024-01-01T00:00:00Z", "end_at": "2024-01-01T02:00:00Z"}
+    backfill = made(api.post(f"/schedules/{schedule}/backfills", json=past))["id"]
     return {
         "source_id": source["id"],
         "workflow_id": workflow["id"],
         "run_id": runs[0],
         "dead_letter_id": letter.id,
         "flow_id": "flow-1",
+        "schedule_id": schedule,
+        "backfill_id": backfill,
     }
 
 

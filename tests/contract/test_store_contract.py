@@ -6,17 +6,21 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ParamValidationError
 
 from shared.domain.api_key import ApiKey
+from shared.domain.backfill import Backfill, Reprocess
 from shared.domain.breaker import Breaker
 from shared.domain.dead_letter import DeadLetter, DeadLetterReason
 from shared.domain.idempotency import IdempotencyRecord
 from shared.domain.leases import Leases
+from shared.domain.overlap import Slot
 from shared.domain.project import DEFAULT_PROJECT
+from shared.domain.record import instant_text
 from shared.domain.run import (
     Attempt,
     LogLine,
+    Origin,
     Run,
     RunStatus,
     Step,
@@ -26,23 +30,27 @@ from shared.domain.run import (
     complete,
     error_of,
     fail,
+    skip,
 )
+from shared.domain.schedule import Schedule, run_id
 from shared.domain.source import Dialect, SourceCheck
 from shared.errors import Conflict, NotFound
 from shared.store import keys
 from shared.store.api_keys import ApiKeyStore
+from shared.store.backfills import BackfillStore
 from shared.store.dead_letters import DeadLetterStore
 from shared.store.idempotency import IdempotencyStore
 from shared.store.keys import Key
 from shared.store.projects import ProjectStore
 from shared.store.runs import RunFilter, RunStore
+from shared.store.schedules import ScheduleStore
 from shared.store.sources import SourceStore
 from shared.store.table import Change, Item, Table
-from shared.store.wake import WakeStore
+from shared.store.wake import WakeStore, Wakeup
 from shared.store.workflows import WorkflowStore
 from tests.contract.conftest import create_table
 from tests.fakes import NOON, Clock, MemoryTable
-from tests.world import a_project, a_run, a_source, a_version, a_workflow, id_of
+from tests.world import a_project, a_run, a_schedule, a_source, a_version, a_workflow, id_of
 
 NUMBERS = itertools.count()
 TABLES = ["memory", "moto", "ministack"]
@@ -284,6 +292,70 @@ def test_a_key_may_be_asked_for_twice(table: Table) -> None:
     assert table.get_many([key(an_item(1)), key(an_item(1))]) == {key(an_item(1)): an_item(1)}
 
 
+# ------------------------------------------------------------------------------------------------ all or nothing
+
+
+def test_a_transaction_stores_all_of_its_changes(table: Table) -> None:
+    table.put(new(an_item(1, text="old", gone="g")))
+
+    table.put_all([Change(an_item(1), an_item(1, 2, text="new")), new(an_item(2, text="fresh"))])
+
+    assert table.get(key(an_item(1))) == an_item(1, 2, text="new")
+    assert table.get(key(an_item(2))) == an_item(2, text="fresh")
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("wrong", ["moved on", "gone", "taken"])
+def test_a_transaction_of_which_one_change_does_not_hold_stores_none(table: Table, wrong: str, first: bool) -> None:
+    stored = [an_item(1, text="mine"), an_item(2, 2 if wrong == "moved on" else 1, text="theirs")]
+    table.put_many([new(item) for item in stored[: 1 if wrong == "gone" else 2]])
+    fine = Change(an_item(1), an_item(1, 2, text="changed"))
+    other = new(an_item(2, text="again")) if wrong == "taken" else Change(an_item(2), an_item(2, 2, text="changed"))
+
+    with pytest.raises(Conflict):
+        table.put_all([fine, other] if first else [other, fine])
+
+    assert table.get(key(an_item(1))) == stored[0]
+    assert table.get(key(an_item(2))) == (None if wrong == "gone" else stored[1])
+
+
+def test_a_transaction_may_put_a_new_item_in_the_place_of_an_expired_one(table: Table) -> None:
+    table.put_many([new(an_item(1, expires_at=int(NOON.timestamp()))), new(an_item(2))])
+
+    table.put_all([new(an_item(1, text="new")), Change(an_item(2), an_item(2, 2))])
+
+    assert table.get(key(an_item(1))) == an_item(1, text="new")
+
+
+def test_a_transaction_holds_a_hundred_changes(table: Table) -> None:
+    table.put_all([new(an_item(number)) for number in range(100)])
+
+    assert len(table.get_many([key(an_item(number)) for number in range(100)])) == 100
+
+
+@pytest.mark.parametrize("wrong", ["none", "too many", "twice the same"])
+def test_a_transaction_that_is_none_is_refused(table: Table, wrong: str) -> None:
+    items = {"none": [], "too many": [an_item(number) for number in range(101)], "twice the same": [an_item(1)] * 2}
+
+    with pytest.raises((ClientError, ParamValidationError)):
+        table.put_all([new(item) for item in items[wrong]])
+
+    assert table.get(key(an_item(1))) is None
+
+
+def test_a_transaction_moves_items_within_their_indexes(table: Table) -> None:
+    table.put_all([new(a_due_item(1, "t1")), new(a_due_item(2, "t2"))])
+
+    table.put_all(
+        [
+            Change(a_due_item(1, "t1"), an_item(1, 2)),
+            Change(a_due_item(2, "t2"), {**a_due_item(2, "t9"), "revision": 2}),
+        ]
+    )
+
+    assert walk(table, limit=10) == ["t9"]
+
+
 # ------------------------------------------------------------------------------------------------ one partition
 
 
@@ -433,7 +505,10 @@ def _added(store: RunStore, run: Run) -> tuple[Run, Run]:
 def _due(table: Table) -> set[str]:
     wake = WakeStore(table)
     return {
-        owner.id for shard in keys.wake_shards() for page in wake.due(shard, NOON.replace(year=2031)) for owner in page
+        each.owner.id
+        for shard in keys.wake_shards()
+        for page in wake.due(shard, NOON.replace(year=2031))
+        for each in page
     }
 
 
@@ -465,8 +540,9 @@ def test_wake_gives_what_is_due_earliest_first_and_nothing_later(table: Table) -
 
     pages = list(WakeStore(table).due(shard, NOON + timedelta(seconds=mine[3])))
 
-    assert [owner.id for page in pages for owner in page] == [id_of("run", number) for number in mine[:4]]
-    assert all(owner.kind == keys.RUN and owner.project == P for page in pages for owner in page)
+    owners = [keys.Owner(P, keys.RUN, id_of("run", number)) for number in mine[:4]]
+    times = [instant_text(NOON + timedelta(seconds=number)) for number in mine[:4]]
+    assert [each for page in pages for each in page] == list(map(Wakeup, owners, times))
 
 
 def test_a_run_whose_id_is_taken_is_not_added_again(table: Table) -> None:
@@ -553,6 +629,177 @@ def test_runs_are_listed_newest_first_by_project_workflow_and_failure(table: Tab
     assert listed(RunFilter(since=since, until=until)) == [runs[5].id, runs[4].id, runs[3].id]
     assert listed(RunFilter(since=until, until=since)) == []
     assert listed(RunFilter(since=NOON.replace(year=1960))) == newest
+
+
+def test_runs_of_a_schedule_are_listed_newest_first_whoever_made_them(table: Table) -> None:
+    store, schedule, other = RunStore(table), a_schedule(1), a_schedule(2)
+    times = [NOON + timedelta(minutes=n) for n in range(5)]
+    runs = [
+        a_run(id=run_id(owner, at), origin=origin, schedule_id=owner.id, scheduled_for=at, workflow_id=id_of("wf", 1))
+        for at, owner, origin in zip(
+            times,
+            (schedule, schedule, other, schedule, schedule),
+            (Origin.schedule, Origin.backfill, Origin.schedule, Origin.schedule, Origin.schedule),
+            strict=True,
+        )
+    ]
+    manual = a_run(7, id=id_of("run", 7, NOON + timedelta(hours=1)), origin=Origin.manual, schedule_id=schedule.id)
+    store.add([*runs, manual, a_run(8)])
+
+    page = store.list(P, RunFilter(schedule_id=schedule.id), limit=3)
+    rest = store.list(P, RunFilter(schedule_id=schedule.id), limit=3, after=page.next)
+
+    found = page.items + rest.items
+    assert [run.id for run in found] == [manual.id, runs[4].id, runs[3].id, runs[1].id, runs[0].id]
+    assert [run.scheduled_for for run in found] == [None, times[4], times[3], times[1], times[0]]
+    assert rest.next is None
+    since = RunFilter(schedule_id=schedule.id, since=times[1], until=times[3])
+    assert [run.id for run in store.list(P, since, limit=9).items] == [runs[3].id, runs[1].id]
+    assert store.list("other", RunFilter(schedule_id=schedule.id), limit=9).items == []
+
+
+# ------------------------------------------------------------------------------------------------ schedules
+
+
+def _fired(schedule: Schedule, minutes: int) -> Schedule:
+    at = NOON + timedelta(minutes=minutes)
+    return schedule.model_copy(
+        update={"watermark": at, "wake_at": at + timedelta(minutes=1), "fired": minutes, "skipped_missed": minutes}
+    )
+
+
+def test_a_schedule_is_on_wake_while_it_has_something_to_fire(table: Table) -> None:
+    store = ScheduleStore(table)
+    active, paused = store.save(None, a_schedule(1)), store.save(None, a_schedule(2, enabled=False))
+    assert _due(table) == {active.id}
+
+    off = store.save(active, active.model_copy(update={"wake_at": None, "enabled": False}))
+    on = store.save(paused, paused.model_copy(update={"wake_at": NOON, "enabled": True}))
+    assert _due(table) == {on.id}
+
+    assert store.save_many(
+        [(off, off.model_copy(update={"wake_at": NOON})), (on, on.model_copy(update={"wake_at": None}))]
+    )
+    assert _due(table) == {off.id}
+
+
+def test_a_schedule_that_fired_is_saved_over_what_was_read_only(table: Table) -> None:
+    store = ScheduleStore(table)
+    one, other = store.save(None, a_schedule(1)), store.save(None, a_schedule(2))
+    moved = store.save(other, other.model_copy(update={"fired": 1}))
+
+    assert store.save_many([(one, _fired(one, 3)), (other, _fired(other, 3))]) == [True, False]
+
+    assert store.get(P, one.id) == _fired(one, 3).model_copy(update={"revision": 2})
+    assert store.get(P, other.id) == moved
+    assert store.find([(P, one.id), (P, "sch_gone"), ("other", one.id)]).keys() == {(P, one.id)}
+    pages = WakeStore(table).due(keys.wake_shard(one.id), NOON + timedelta(minutes=4))
+    assert instant_text(NOON + timedelta(minutes=4)) in [each.wake_at for page in pages for each in page]
+
+
+def test_a_schedule_that_was_read_can_be_saved_again_and_again(table: Table) -> None:
+    store = ScheduleStore(table)
+    schedule = store.save(None, a_schedule(1))
+    for minutes in range(1, 6):
+        (held,) = store.save_many([(schedule, _fired(schedule, minutes))])
+        assert held is True
+        schedule = store.get(P, schedule.id)
+
+    assert (schedule.fired, schedule.skipped_missed, schedule.revision) == (5, 5, 6)
+
+
+def test_schedules_are_listed_and_found_in_their_project_only(table: Table) -> None:
+    store = ScheduleStore(table)
+    schedules = [store.save(None, a_schedule(n, created_at=NOON + timedelta(seconds=n))) for n in range(5)]
+    store.save(None, a_schedule(1, project_id="other"))
+
+    first = store.list(P, limit=3)
+    rest = store.list(P, limit=3, after=first.next)
+
+    assert [each.id for each in first.items + rest.items] == [each.id for each in reversed(schedules)]
+
+
+def test_a_slot_is_empty_until_it_is_saved_and_then_saved_over_what_was_read_only(table: Table) -> None:
+    store = ScheduleStore(table)
+    schedule = store.save(None, a_schedule(1))
+    empty = store.get_slot(P, schedule.id)
+    assert empty == Slot(project_id=P, schedule_id=schedule.id)
+
+    store.save_slot(empty, empty.model_copy(update={"holder": "run_a", "queue": ("run_b", "run_c"), "skipped": 2}))
+    with pytest.raises(Conflict):
+        store.save_slot(empty, empty.model_copy(update={"holder": "run_z"}))
+    slot = store.get_slot(P, schedule.id)
+    store.save_slot(slot, slot.model_copy(update={"holder": None, "queue": ()}))
+
+    freed = store.get_slot(P, schedule.id)
+    assert (slot.holder, slot.queue, slot.skipped) == ("run_a", ("run_b", "run_c"), 2)
+    assert (freed.holder, freed.queue, freed.skipped) == (None, (), 2)
+
+
+def test_a_deleted_schedule_takes_its_slot_along(table: Table) -> None:
+    store = ScheduleStore(table)
+    schedule = store.save(None, a_schedule(1))
+    store.save_slot(store.get_slot(P, schedule.id), Slot(project_id=P, schedule_id=schedule.id, holder="run_a"))
+
+    store.delete(schedule)
+
+    assert store.get_slot(P, schedule.id).holder is None
+    assert _due(table) == set()
+    with pytest.raises(NotFound):
+        store.get(P, schedule.id)
+
+
+@pytest.mark.parametrize("moved", ["slot", "run"])
+def test_a_slot_and_a_run_are_saved_together_or_not_at_all(table: Table, moved: str) -> None:
+    store, runs = ScheduleStore(table), RunStore(table)
+    schedule = store.save(None, a_schedule(1))
+    stored, _ = _added(runs, a_run(1, schedule_id=schedule.id))
+    empty = store.get_slot(P, schedule.id)
+    counted, skipped = empty.model_copy(update={"skipped": 1}), skip(stored, NOON, "overlap", "x")
+    if moved == "slot":
+        store.save_slot(empty, empty.model_copy(update={"holder": "run_b"}))
+    else:
+        runs.save(stored, stored.model_copy(update={"turn": 4}))
+
+    with pytest.raises(Conflict):
+        store.save_slot_and_run(empty, counted, stored, skipped)
+    assert (store.get_slot(P, schedule.id).skipped, runs.get(P, stored.id).status) == (0, "pending")
+
+    slot, run = store.get_slot(P, schedule.id), runs.get(P, stored.id)
+    store.save_slot_and_run(slot, slot.model_copy(update={"skipped": 1}), run, skip(run, NOON, "overlap", "x"))
+    assert (store.get_slot(P, schedule.id).skipped, runs.get(P, stored.id).status) == (1, "skipped")
+    assert stored.id not in _due(table)
+
+
+def test_backfills_are_listed_by_their_schedule_and_are_on_wake_while_they_run(table: Table) -> None:
+    store = BackfillStore(table)
+
+    def a_backfill(number: int, schedule: int = 1) -> Backfill:
+        return Backfill(
+            project_id=P,
+            id=id_of("bkf", number, NOON + timedelta(seconds=number)),
+            schedule_id=a_schedule(schedule).id,
+            start_at=NOON,
+            end_at=NOON,
+            total=7,
+            cursor=NOON,
+            reprocess=Reprocess.failed,
+            wake_at=NOON,
+            created_by="k",
+            created_at=NOON,
+        )
+
+    saved = [store.save(None, a_backfill(n)) for n in range(3)]
+    other = store.save(None, a_backfill(9, schedule=2))
+
+    page = store.of_schedule(P, a_schedule(1).id, limit=2)
+    rest = store.of_schedule(P, a_schedule(1).id, limit=2, after=page.next)
+    assert page.items + rest.items == saved[::-1]
+    assert rest.next is None
+    assert _due(table) == {each.id for each in [*saved, other]}
+    store.save(other, other.model_copy(update={"wake_at": None}))
+    assert _due(table) == {each.id for each in saved}
+    assert store.find([(P, saved[0].id), (P, "bkf_gone")]) == [saved[0]]
 
 
 # ------------------------------------------------------------------------------------------------ round trips

@@ -12,29 +12,41 @@ from typing import Any
 
 import pytest
 
+from bench.prices import base_write_units, item_bytes
+from shared.domain import run as run_rules
 from shared.domain.api_key import ApiKey
+from shared.domain.backfill import Backfill, BackfillStatus, Reprocess
 from shared.domain.breaker import Breaker
 from shared.domain.dead_letter import DeadLetter, DeadLetterReason
+from shared.domain.firing import Due
+from shared.domain.flow import digest
 from shared.domain.idempotency import IdempotencyRecord
 from shared.domain.leases import Leases
+from shared.domain.overlap import Slot
 from shared.domain.project import Retention
 from shared.domain.record import Record
+from shared.domain.recurrence import Kind
 from shared.domain.retry import RetryPolicy
 from shared.domain.run import Attempt, LogLine, Origin, RunError, RunStatus, Step, StepStatus
+from shared.domain.schedule import CatchUp, Overlap, run_id
 from shared.domain.source import Dialect, SourceCheck
 from shared.domain.workflow import FlowFacts, VersionReason, WorkflowSettings
 from shared.errors import SchemaTooNew
+from shared.services.firing import make
+from shared.store import runs
 from shared.store.api_keys import ApiKeyStore
+from shared.store.backfills import BackfillStore
 from shared.store.codec import SCHEMA
 from shared.store.dead_letters import DeadLetterStore
 from shared.store.idempotency import IdempotencyStore
 from shared.store.projects import ProjectStore
 from shared.store.runs import RunStore
+from shared.store.schedules import ScheduleStore
 from shared.store.sources import SourceStore
-from shared.store.table import Change, Item
+from shared.store.table import Change, Item, to_wire
 from shared.store.workflows import WorkflowStore
 from tests.fakes import NOON, Clock, MemoryTable
-from tests.world import a_project, a_run, a_source, a_version, a_workflow, id_of
+from tests.world import LEASE, WAKE_AFTER, a_project, a_run, a_schedule, a_source, a_version, a_workflow, id_of
 
 FIXTURE = Path(__file__).parent / "fixtures" / "items_schema_1.json"
 LATER = NOON + timedelta(days=1, milliseconds=123)
@@ -112,6 +124,76 @@ RECORDS: dict[str, Record] = {
         logs=(LogLine(at=LATER, level="ERROR", event="flow.failed", message="ü"),),
         expires_at=LATER.replace(microsecond=0),
     ),
+    "scheduled run": a_run(
+        3,
+        id=run_id(a_schedule(1), NOON),
+        correlation_id=run_id(a_schedule(1), NOON),
+        origin=Origin.schedule,
+        schedule_id=a_schedule(1).id,
+        scheduled_for=NOON,
+        overlap=Overlap.queue_one,
+        created_by="schedule",
+        created_at=NOON - timedelta(seconds=90),
+        input=None,
+        not_before=NOON,
+    ),
+    "schedule": a_schedule(
+        1,
+        kind=Kind.interval,
+        expression="90m",
+        timezone="America/Sao_Paulo",
+        start_at=NOON,
+        end_at=LATER,
+        exclude=("2030-01-03", "2030-01-04T00:00:00.000Z"),
+        jitter_seconds=30,
+        max_runs=9,
+        name="Grüße",
+        input="Hallo",
+        session_id="s-1",
+        tweaks={"ChatInput-1": {"temperature": 0.1, "files": [None, "ü"]}},
+        timeout_seconds=60,
+        retry=RetryPolicy(max_attempts=2),
+        overlap=Overlap.skip,
+        catch_up=CatchUp.all,
+        max_lateness_seconds=600,
+        pause_after_failures=3,
+        input_key="keep/default/x.json",
+        enabled=False,
+        effective_at=LATER,
+        watermark=LATER,
+        wake_at=LATER,
+        paused_at=LATER,
+        pause_reason="by hand",
+        fired=4,
+        skipped_missed=5,
+        updated_at=LATER,
+    ),
+    "plain schedule": a_schedule(2),
+    "slot": Slot(
+        project_id="default",
+        schedule_id=a_schedule(1).id,
+        holder=id_of("run", 1),
+        queue=(id_of("run", 2), id_of("run", 3)),
+        skipped=6,
+    ),
+    "backfill": Backfill(
+        project_id="default",
+        id=id_of("bkf", 1),
+        schedule_id=a_schedule(1).id,
+        start_at=NOON,
+        end_at=LATER,
+        overlap=Overlap.queue_all,
+        reprocess=Reprocess.failed,
+        status=BackfillStatus.completed,
+        total=7,
+        cursor=LATER,
+        started=5,
+        left_out=2,
+        wake_at=LATER,
+        created_by="key_test",
+        created_at=NOON,
+        finished_at=LATER,
+    ),
     "dead letter": DeadLetter(
         project_id="default",
         id=id_of("dead", 1),
@@ -159,6 +241,11 @@ def read(table: Any, kind: str) -> Any:
         "version": lambda: WorkflowStore(table).get_version("default", workflow, 3),
         "run": lambda: RunStore(table).get("default", run),
         "plain run": lambda: RunStore(table).get("default", id_of("run", 2)),
+        "scheduled run": lambda: RunStore(table).get("default", run_id(a_schedule(1), NOON)),
+        "schedule": lambda: ScheduleStore(table).get("default", a_schedule(1).id),
+        "plain schedule": lambda: ScheduleStore(table).get("default", a_schedule(2).id),
+        "slot": lambda: ScheduleStore(table).get_slot("default", a_schedule(1).id),
+        "backfill": lambda: BackfillStore(table).get("default", id_of("bkf", 1)),
         "attempt": lambda: RunStore(table).page("default", run, 2),
         "dead letter": lambda: DeadLetterStore(table).get("default", id_of("dead", 1)),
         "idempotency record": lambda: IdempotencyStore(table).find("default", "ab" * 32),
@@ -199,3 +286,39 @@ def test_an_attribute_that_an_older_spark_does_not_know_does_no_harm(kind: str) 
     table = a_table([{**item, "added_later": "x"} for item in stored().values()])
 
     assert read(table, kind) == RECORDS[kind].model_copy(update={"revision": 1})
+
+
+# ----------------------------------------------------------------------------------------------- what fits a write unit
+
+HALF_A_KILOBYTE = "x" * 512
+
+
+def test_a_schedule_of_half_a_kilobyte_of_input_fits_one_write_unit_also_when_it_has_fired() -> None:
+    schedule = a_schedule(1, input=HALF_A_KILOBYTE, expression="0 9 * * 1-5", timezone="America/Sao_Paulo")
+    store = ScheduleStore(a_table([]))  # type: ignore[arg-type]
+    fired = schedule.model_copy(update={"fired": 123_456, "skipped_missed": 99, "revision": 9999})
+
+    for record in (schedule, fired):
+        item = to_wire(store.change(None, record).after)
+        assert base_write_units(None, item) == 1, item_bytes(item)
+
+
+def sizes_of_a_scheduled_run(overlap: Overlap | None) -> dict[str, int]:
+    """With half a kilobyte of input: when it is put, when it is claimed with its input, and when it is over."""
+    schedule, workflow = (
+        a_schedule(1),
+        a_workflow(facts=FlowFacts(definition_hash="0" * len(digest({"data": {}}) or ""))),
+    )
+    run = make(schedule, workflow, a_project(), Due(NOON, NOON), NOON - timedelta(seconds=90), WAKE_AFTER)
+    claimed = run_rules.claim(run, LATER, LATER + LEASE, "0f8fad5b")  # as long as the handler's
+    claimed = claimed.model_copy(update={"input": HALF_A_KILOBYTE, "overlap": overlap})
+    states = {"put": run, "claimed": claimed, "over": run_rules.complete(claimed, LATER)}
+    return {name: item_bytes(to_wire(runs.change(None, state).after)) for name, state in states.items()}
+
+
+@pytest.mark.parametrize("overlap", [None, Overlap.skip])
+@pytest.mark.parametrize("state", ["put", "claimed", "over"])
+def test_the_run_of_a_schedule_with_half_a_kilobyte_of_input_fits_one_write_unit(
+    overlap: Overlap | None, state: str
+) -> None:
+    assert sizes_of_a_scheduled_run(overlap)[state] <= 1024

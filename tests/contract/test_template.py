@@ -35,10 +35,12 @@ ACTIONS = {
     "get_object": {"s3:GetObject", "s3:ListBucket"},
     "get_queue_attributes": {"sqs:GetQueueAttributes"},
     "get_secret_value": {"secretsmanager:GetSecretValue"},
+    "invoke": {"lambda:InvokeFunction"},
     "put_item": {"dynamodb:PutItem"},
     "put_object": {"s3:PutObject"},
     "query": {"dynamodb:Query"},
     "send_message_batch": {"sqs:SendMessage"},
+    "transact_write_items": {"dynamodb:PutItem"},
     "update_item": {"dynamodb:UpdateItem"},
 }
 # What Lambda does in a function's name: receive from its queue; read and write data that is encrypted with our key.
@@ -72,9 +74,10 @@ def variables() -> Iterator[str]:
 
 
 def called() -> set[str]:
-    """Methods of boto3 clients that `shared/` calls, or hands on to be called."""
-    text = "\n".join(path.read_text() for path in (PROJECT / "shared").rglob("*.py"))
-    return set(re.findall(r"_client\.(\w+)", text))
+    """Methods of boto3 clients that `shared/` and `functions/` call, or hand on to be called."""
+    folders = (PROJECT / "shared", PROJECT / "functions")
+    text = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
+    return set(re.findall(r"(?:_client|wiring\.client\(\"\w+\"\))\.(\w+)", text))
 
 
 def test_every_folder_of_functions_is_deployed_and_nothing_else() -> None:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,69 @@ def test_a_run_that_no_executor_takes_ends_as_a_dead_letter(spark: Deployment, e
     letters = spark.api.get("/dead-letters").raise_for_status().json()["items"]
     assert (ended["status"], ended["error"]["code"]) == ("failed", "too_many_attempts")
     assert run["id"] in [letter["run_id"] for letter in letters]
+
+
+def scheduled(spark: Deployment, workflow: str, **settings: Any) -> str:
+    body = {"workflow_id": workflow, "settings": {"name": "guarded", **settings}}
+    id: str = spark.api.post("/schedules", json=body).raise_for_status().json()["id"]
+    return id
+
+
+def runs_of(spark: Deployment, schedule: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = spark.api.get(f"/schedules/{schedule}/runs").raise_for_status().json()["items"]
+    return found
+
+
+def test_runs_of_a_schedule_that_may_not_overlap_are_left_out(spark: Deployment, echo: str, stub: StubLangFlow) -> None:
+    """The slot and the run that is left out are one transaction."""
+    stub.set("ok", delay_ms=3000)
+    schedule = scheduled(spark, echo, kind="interval", expression="1s", overlap="skip", max_runs=3)
+
+    ended = [spark.ended(run["id"]) for run in runs_of(spark, schedule)]
+
+    assert sorted(run["status"] for run in ended) == ["completed", "skipped", "skipped"]
+
+
+def test_a_schedule_whose_runs_fail_is_paused(spark: Deployment, echo: str, stub: StubLangFlow) -> None:
+    stub.set("fail")
+    schedule = scheduled(spark, echo, kind="interval", expression="1s", max_runs=4, pause_after_failures=2)
+    (first, *_) = reversed(runs_of(spark, schedule))
+    spark.ended(first["id"])
+
+    deadline = time.monotonic() + 20
+    while (found := spark.api.get(f"/schedules/{schedule}").raise_for_status().json())["state"] != "paused":
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+
+    assert found["failed_in_a_row"] >= 2
+
+
+def test_the_tick_fires_schedules_and_goes_on_with_backfills(spark: Deployment, echo: str) -> None:
+    schedule = scheduled(spark, echo, kind="cron", expression="0 9 * * *", overlap="queue_one")
+    soon = spark.api.get(f"/schedules/{schedule}").raise_for_status().json()["next_fire_at"]
+
+    assert spark.tick(as_of=soon)["fired"] >= 1
+    (run,) = runs_of(spark, schedule)
+    assert spark.ended(run["id"])["status"] == "completed"
+
+
+def test_the_tick_hands_on_a_shard_with_more_than_a_page(spark: Deployment) -> None:
+    """Records of no kind that anybody knows: they are looked at by nobody, and fill the page."""
+    table, client = spark.outputs["TableName"], spark.client("dynamodb")
+    for number in range(101):
+        item = {
+            "pk": f"PROJECT#default#NOTHING#{number:03}",
+            "sk": "RECORD",
+            "wake_shard": "07",
+            "wake_at": "2020-01-01",
+        }
+        client.put_item(TableName=table, Item={name: {"S": value} for name, value in item.items()})
+    try:
+        assert spark.tick()["handed_on"] == 1
+    finally:
+        for number in range(101):
+            key = {"pk": {"S": f"PROJECT#default#NOTHING#{number:03}"}, "sk": {"S": "RECORD"}}
+            client.delete_item(TableName=table, Key=key)
 
 
 def test_a_source_can_be_deleted(spark: Deployment, stub: StubLangFlow) -> None:

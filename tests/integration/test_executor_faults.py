@@ -419,7 +419,7 @@ def test_a_worker_that_comes_back_while_another_has_its_run_changes_nothing() ->
     while not world.langflow.calls:
         time.sleep(0.001)
     world.clock.forward(minutes=7)
-    assert world.tick().lost == 1
+    assert world.tick().woken.lost == 1
 
     def first_comes_back_meanwhile(call: FlowCall, stopper: Stopper) -> FlowAnswer:
         back.set()
@@ -620,7 +620,7 @@ def test_an_end_is_saved_although_the_tick_moved_the_run_meanwhile() -> None:
         before = world.run(run)
         world.clock.forward(minutes=4, seconds=59)
         world.runs.save(before, before.model_copy(update={"wake_at": world.clock.at}))
-        assert world.tick().postponed == 1
+        assert world.tick().woken.postponed == 1
         return DONE
 
     world.langflow.runs = [slow]

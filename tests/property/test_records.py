@@ -6,17 +6,22 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.domain.backfill import Backfill, BackfillStatus, Reprocess
 from shared.domain.leases import Leases
+from shared.domain.overlap import Slot
 from shared.domain.record import Record, derived_id, id_time, instant_text, new_id, to_milliseconds
 from shared.domain.retry import RetryPolicy
 from shared.domain.run import Attempt, LogLine, Origin, RunError, RunStatus, Step
+from shared.domain.schedule import CatchUp, Overlap, Schedule, run_id
 from shared.domain.source import Source, SourceCheck
 from shared.domain.workflow import FlowFacts, Workflow, WorkflowSettings, WorkflowVersion
+from shared.store.backfills import BackfillStore
 from shared.store.runs import RunStore
+from shared.store.schedules import ScheduleStore
 from shared.store.sources import SourceStore
 from shared.store.workflows import WorkflowStore
 from tests.fakes import NOON, Clock, MemoryTable
-from tests.world import a_run, a_source, a_version, a_workflow
+from tests.world import a_run, a_schedule, a_source, a_version, a_workflow, id_of
 
 INSTANTS = st.datetimes(
     datetime(1970, 1, 1),
@@ -87,7 +92,7 @@ RUNS = st.fixed_dictionaries(
         "number": st.integers(0, 9),
         "definition_hash": maybe(TEXT),
         "status": st.sampled_from(RunStatus),
-        "origin": st.sampled_from(Origin),
+        "origin": st.sampled_from([Origin.api, Origin.manual, Origin.retry]),  # the others are of an occurrence
         "created_by": TEXT,
         "created_at": STORED,
         "correlation_id": TEXT,
@@ -195,3 +200,145 @@ def test_any_source_and_its_leases_come_back_from_the_table(
 
     assert store.get("default", source.id) == source
     assert store.get_leases("default", source.id) == stored_again(leases, leases)
+
+
+NAMES = st.text(st.characters(categories=["L", "N", "So"]), min_size=1, max_size=20)
+IN_CALENDAR = st.datetimes(datetime(1980, 1, 1), datetime(2080, 1, 1), timezones=st.just(UTC)).map(to_milliseconds)
+SCHEDULES = st.fixed_dictionaries(
+    {
+        "expression": st.sampled_from(["* * * * *", "0 9 * * 1-5", "@hourly"]),
+        "timezone": st.sampled_from(["UTC", "America/Sao_Paulo"]),
+        "start_at": maybe(IN_CALENDAR),
+        "end_at": maybe(IN_CALENDAR),
+        "exclude": st.lists(st.sampled_from(["2030-01-01", "2030-01-02T00:00:00.000Z"]), max_size=3).map(tuple),
+        "jitter_seconds": st.integers(0, 86_400),
+        "max_runs": maybe(st.integers(1, 10**9)),
+        "name": NAMES,
+        "input": TEXT,
+        "session_id": maybe(NAMES),
+        "timeout_seconds": maybe(st.integers(1, 86_400)),
+        "retry": maybe(POLICIES),
+        "overlap": st.sampled_from(Overlap),
+        "catch_up": st.sampled_from(CatchUp),
+        "max_lateness_seconds": maybe(st.integers(300, 31_536_000)),
+        "pause_after_failures": maybe(st.integers(1, 100)),
+        "input_key": maybe(TEXT.filter(bool)),
+        "enabled": st.booleans(),
+        "created_at": st.just(NOON) | STORED,
+        "effective_at": st.just(NOON) | STORED,
+        "updated_at": st.just(NOON) | STORED,
+        "watermark": st.just(NOON) | STORED,
+        "wake_at": maybe(STORED),
+        "paused_at": maybe(STORED),
+        "pause_reason": maybe(TEXT),
+        "fired": st.integers(0, 10**9),
+        "skipped_missed": st.integers(0, 10**9),
+    }
+)
+PROGRESS = st.fixed_dictionaries(
+    {
+        "watermark": STORED,
+        "wake_at": maybe(STORED),
+        "fired": st.integers(0, 9),
+        "skipped_missed": st.integers(0, 9),
+    }
+)
+
+
+def schedule_store() -> ScheduleStore:
+    return ScheduleStore(MemoryTable(Clock()))  # type: ignore[arg-type]
+
+
+@given(first=SCHEDULES, second=SCHEDULES)
+@settings(max_examples=200)
+def test_any_schedule_comes_back_from_the_table_and_so_does_any_change_of_it(first: Any, second: Any) -> None:
+    store, id = schedule_store(), id_of("sch", 1)
+    schedule: Schedule = store.save(None, a_schedule(1, **{**first, "id": id}))
+    assert store.get("default", id) == schedule
+
+    later = a_schedule(1, **{**second, "id": id, "revision": 1})
+    assert store.save_many([(schedule, later)]) == [True]
+    assert store.get("default", id) == stored_again(schedule, later)
+
+    again = a_schedule(1, **{**first, "id": id, "revision": 2})
+    store.save(store.get("default", id), again)
+    assert store.get("default", id) == again.model_copy(update={"revision": 3})
+
+
+@given(first=SCHEDULES, steps=st.lists(PROGRESS, max_size=5))
+def test_a_schedule_that_fires_again_and_again_is_stored_as_it_is(first: Any, steps: list[Any]) -> None:
+    store = schedule_store()
+    schedule: Schedule = store.save(None, a_schedule(1, **{**first, "id": id_of("sch", 1)}))
+
+    for step in steps:
+        after = schedule.model_copy(update=step)
+        assert store.save_many([(schedule, after)]) == [True]
+        schedule = store.get("default", schedule.id)
+        assert schedule == after.model_copy(update={"revision": after.revision + 1})
+
+
+@given(
+    at=IN_CALENDAR,
+    made=IN_CALENDAR,
+    origin=st.sampled_from([Origin.schedule, Origin.backfill]),
+    by=st.sampled_from(["schedule", "k"]),
+    fields=RUNS,
+)
+def test_any_run_of_an_occurrence_comes_back_from_the_table(
+    at: datetime, made: datetime, origin: Origin, by: str, fields: Any
+) -> None:
+    store = RunStore(MemoryTable(Clock()))  # type: ignore[arg-type]
+    id = run_id(a_schedule(1), at)
+    facts = {"id": id, "correlation_id": id, "origin": origin, "schedule_id": "sch_1", "scheduled_for": at}
+    run = a_run(**{**fields, **facts, "created_at": made, "number": 1, "created_by": by})
+
+    assert store.add([run]) == [True]
+
+    assert store.get("default", id) == stored_again(run, run)
+
+
+@given(holder=maybe(TEXT), queue=st.lists(TEXT, max_size=5), skipped=st.integers(0, 10**6))
+def test_any_slot_comes_back_from_the_table(holder: str | None, queue: list[str], skipped: int) -> None:
+    store = schedule_store()
+    empty = store.get_slot("default", "sch_1")
+    slot = Slot(project_id="default", schedule_id="sch_1", holder=holder, queue=tuple(queue), skipped=skipped)
+
+    store.save_slot(empty, slot)
+    assert store.get_slot("default", "sch_1") == stored_again(slot, slot)
+
+    store.save_slot(store.get_slot("default", "sch_1"), empty.model_copy(update={"revision": 1}))
+    assert store.get_slot("default", "sch_1") == empty.model_copy(update={"revision": 2})
+
+
+@given(
+    times=st.tuples(STORED, STORED, STORED, STORED),
+    overlap=maybe(st.sampled_from(Overlap)),
+    reprocess=st.sampled_from(Reprocess),
+    status=st.sampled_from(BackfillStatus),
+    counts=st.tuples(st.integers(0, 10_000), st.integers(0, 10_000), st.integers(0, 10_000)),
+    ends=st.tuples(maybe(STORED), maybe(STORED)),
+)
+def test_any_backfill_comes_back_from_the_table(
+    times: Any, overlap: Any, reprocess: Any, status: Any, counts: Any, ends: Any
+) -> None:
+    store = BackfillStore(MemoryTable(Clock()))  # type: ignore[arg-type]
+    backfill = Backfill(
+        project_id="default",
+        id=id_of("bkf", 1),
+        schedule_id="sch_1",
+        start_at=times[0],
+        end_at=times[1],
+        cursor=times[2],
+        created_at=times[3],
+        overlap=overlap,
+        reprocess=reprocess,
+        status=status,
+        total=counts[0],
+        started=counts[1],
+        left_out=counts[2],
+        wake_at=ends[0],
+        finished_at=ends[1],
+        created_by="k",
+    )
+
+    assert store.save(None, backfill) == store.get("default", backfill.id) == stored_again(backfill, backfill)

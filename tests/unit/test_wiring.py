@@ -36,3 +36,14 @@ def test_links_name_the_host_of_the_region_that_they_are_signed_for(
 def test_links_name_the_endpoint_where_one_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:4566")
     assert wiring.payloads().link("keep/x.json").startswith("http://127.0.0.1:4566/payloads/keep/x.json?")
+
+
+@pytest.mark.parametrize("name", ["executor", "firing", "scheduling", "backfilling", "ticker", "turnstile", "endings"])
+def test_everything_is_built_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_TABLE", "spark")
+    monkeypatch.setenv("SPARK_RUN_QUEUE_URL", "https://sqs.test/1/runs")
+
+    built = getattr(wiring, name)()
+
+    assert getattr(wiring, name)() is built
+    assert all(part is not None for part in vars(built).values())

@@ -8,15 +8,16 @@ from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.api import starting, table
-from functions.api.bodies import Moment, RecordId, RunFields
+from functions.api.bodies import RecordId, RunFields
 from functions.api.dependencies import Caller, Id, Wait, deadline, orders
 from functions.api.errors import Refusal, refusal, responses
 from functions.api.idempotency import OnlyOnce, Work, existing
-from functions.api.pages import Page, Paged, make_cursor, read_cursor
+from functions.api.pages import Page, Paged
 from functions.api.starting import RunQuery
+from functions.api.sweeps import SweepAnswer, SweepFields
 from functions.api.views import RunView, run_view
 from shared import wiring
-from shared.domain.record import Instant
+from shared.domain.record import Instant, Moment
 from shared.domain.run import FINAL, Attempt, LogLine, Run, RunError, RunStatus, Step
 from shared.errors import Invalid, SparkError
 from shared.services import submission, sweeping
@@ -26,7 +27,6 @@ from shared.store.runs import RunFilter
 router = table.router("runs")
 
 MAX_BATCH = 100
-MAX_SWEEP = 500
 
 
 class RunOrder(RunFields):
@@ -58,17 +58,14 @@ class BatchAnswer(BaseModel):
     refused: int
 
 
-class Sweep(BaseModel):
-    """Which runs are meant, and how many of them to look at in one call."""
-
-    model_config = ConfigDict(extra="forbid")
+class Sweep(SweepFields):
+    """Which runs are meant."""
 
     workflow_id: RecordId | None = None
+    schedule_id: RecordId | None = None
     status: RunStatus | None = None
     since: Moment | None = None
     until: Moment | None = None
-    limit: int = Field(100, ge=1, le=MAX_SWEEP, strict=True)
-    cursor: str | None = Field(None, max_length=500)
 
     def filter(self, status: RunStatus | None, before: datetime | None = None) -> RunFilter:
         """What to look at; with `before` only what was made earlier than that."""
@@ -76,26 +73,9 @@ class Sweep(BaseModel):
         if before is not None:
             last = before - timedelta(milliseconds=1)
             until = min(until, last) if until else last
-        return RunFilter(workflow_id=self.workflow_id, status=status, since=self.since, until=until)
-
-    def after(self, project: str, verb: str) -> str | None:
-        """Raises BadCursor when the cursor was made for other filters, or another verb."""
-        return read_cursor(self.cursor, self._list(project, verb)) if self.cursor else None
-
-    def answer(self, project: str, verb: str, done: Swept) -> "SweepAnswer":
-        cursor = make_cursor(done.next, self._list(project, verb)) if done.next else None
-        return SweepAnswer(matched=done.matched, changed=done.changed, next_cursor=cursor)
-
-    def _list(self, project: str, verb: str) -> str:
-        return "\0".join([project, verb, self.model_dump_json(exclude={"limit", "cursor"})])
-
-
-class SweepAnswer(BaseModel):
-    """`matched` runs could be changed and `changed` were; there is more to look at while there is a `next_cursor`."""
-
-    matched: int
-    changed: int
-    next_cursor: str | None
+        return RunFilter(
+            workflow_id=self.workflow_id, schedule_id=self.schedule_id, status=status, since=self.since, until=until
+        )
 
 
 class AttemptSteps(BaseModel):
@@ -128,7 +108,7 @@ class RunLogs(BaseModel):
     items: list[AttemptLog]
 
 
-OfWorkflow = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+OfRecord = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 @router.post("", status_code=202, responses={**starting.ENDED, **responses(404, 409)})
@@ -158,10 +138,12 @@ def create_runs(body: Batch, caller: Caller, once: OnlyOnce, response: Response)
 
 
 @router.get("", responses=responses(400))
-def list_runs(caller: Caller, paged: Paged, wanted: RunQuery, workflow_id: OfWorkflow = None) -> Page[Run]:
+def list_runs(
+    caller: Caller, paged: Paged, wanted: RunQuery, workflow_id: OfRecord = None, schedule_id: OfRecord = None
+) -> Page[Run]:
     """Runs, newest first. A filter by status may give a short page that goes on. Outputs are not in lists."""
-    project = caller.project_id
-    found = wiring.runs().list(project, wanted.of(workflow_id), limit=paged.limit, after=paged.after(project))
+    project, filter = caller.project_id, wanted.of(workflow_id, schedule_id)
+    found = wiring.runs().list(project, filter, limit=paged.limit, after=paged.after(project))
     return paged.slice(project, found)
 
 
@@ -179,6 +161,7 @@ def cancel_runs(body: Sweep, caller: Caller) -> SweepAnswer:
         deadline(),
         runs=wiring.runs(),
         queue=wiring.queue(),
+        ended=_ended,
     )
     return body.answer(project, "cancel", done)
 
@@ -213,6 +196,7 @@ def cancel_run(run_id: Id, caller: Caller) -> RunView:
     """Cancel a run: at once while it waits, within seconds while it runs."""
     runs = wiring.runs()
     run = submission.cancel(caller.project_id, run_id, wiring.now(), runs=runs, queue=wiring.queue())
+    _ended(run)
     return run_view(run, runs, wiring.payloads())
 
 
@@ -243,6 +227,12 @@ def list_run_logs(run_id: Id, caller: Caller) -> RunLogs:
     """What happened, line by line, attempt by attempt."""
     attempts = _attempts(caller.project_id, run_id)
     return RunLogs(items=[AttemptLog(attempt=page.number, lines=page.logs) for page in attempts])
+
+
+def _ended(run: Run) -> None:
+    """What follows the end of a schedule's run. For others nothing does, and nothing has to be loaded."""
+    if run.is_final and run.schedule_id is not None:
+        wiring.endings().ended(run)
 
 
 def _attempts(project: str, run_id: str) -> list[Attempt]:

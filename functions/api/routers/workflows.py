@@ -6,7 +6,7 @@ from fastapi import Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.api import BASE, etags, starting, table
-from functions.api.bodies import Patch, RecordId, RunFields
+from functions.api.bodies import Patch, RecordId, RetryPatch, RunFields
 from functions.api.dependencies import Caller, Id, IfMatch, Wait, author, connect, deadline
 from functions.api.errors import responses
 from functions.api.idempotency import OnlyOnce, Work, existing
@@ -14,7 +14,6 @@ from functions.api.pages import Page, Paged
 from functions.api.starting import RunQuery
 from functions.api.views import RunView, VersionView, version_view
 from shared import wiring
-from shared.domain.retry import RetryPolicy
 from shared.domain.run import Run
 from shared.domain.workflow import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -33,6 +32,7 @@ router = table.router("workflows")
 
 FlowId = Annotated[str, Field(min_length=1, max_length=200, description="LangFlow's id of the flow.")]
 VersionNumber = Annotated[int, Path(ge=1, le=99_999_999)]
+Cascade = Annotated[bool, Query(description="Pause the schedules that use it first, instead of refusing.")]
 Again = Annotated[bool, Query(description="Import it once more although there is a workflow of this flow.")]
 
 
@@ -56,10 +56,6 @@ class WorkflowImport(BaseModel):
     name: Name | None = None
     input_component: ShortText | None = None
     output_component: ShortText | None = None
-
-
-class RetryPatch(Patch, RetryPolicy):
-    """Some of a retry policy."""
 
 
 class SettingsPatch(Patch):
@@ -173,10 +169,20 @@ def update_workflow(
 
 
 @router.delete("/{workflow_id}", status_code=204, responses=responses(404, 409, 412))
-def delete_workflow(workflow_id: Id, caller: Caller, if_match: IfMatch = None) -> None:
-    """Remove a workflow that has no unfinished runs. The finished ones stay, as history."""
+def delete_workflow(workflow_id: Id, caller: Caller, if_match: IfMatch = None, cascade: Cascade = False) -> None:
+    """Remove a workflow that has no unfinished runs. The finished ones stay, as history.
+
+    While schedules use it, it takes `cascade`; they stay, paused, and what they have made ahead will not start.
+    """
     importing.delete(
-        caller.project_id, workflow_id, etags.guard(if_match), workflows=wiring.workflows(), runs=wiring.runs()
+        author(caller, wiring.now()),
+        workflow_id,
+        etags.guard(if_match),
+        deadline(),
+        cascade=cascade,
+        workflows=wiring.workflows(),
+        runs=wiring.runs(),
+        scheduling=wiring.scheduling(),
     )
 
 

@@ -1,6 +1,7 @@
 """The API as its callers meet it: `api` is an HTTP client with a valid key, `langflow` the server behind a source."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -9,11 +10,16 @@ import pytest
 from shared import wiring
 from shared.domain.source import Source
 from shared.langflow import LangFlow
+from shared.queue import RunQueue
 from tests.fakes import Clock
+from tests.integration.api.schedules import Body, Sent
 from tests.integration.api.wire import LambdaTransport, LangFlowServer, a_flow
 from tests.integration.conftest import API_KEY, Aws
 
 Json = dict[str, Any]
+
+MONDAY = datetime(2030, 6, 3, 12, 0, 30, tzinfo=UTC)
+WEEKDAYS = {"kind": "cron", "expression": "0 9 * * 1-5", "timezone": "America/Sao_Paulo"}
 
 
 @pytest.fixture
@@ -62,6 +68,42 @@ def workflow(api: httpx.Client, source: Json) -> Json:
 def order(workflow: Json) -> Callable[..., Json]:
     """The body of a new run."""
     return lambda **changes: {"workflow_id": workflow["id"], "input": "Hello", **changes}
+
+
+@pytest.fixture
+def monday(clock: Clock) -> Clock:
+    """The time that requests see: some Monday, half a minute past noon."""
+    clock.jump(MONDAY)
+    return clock
+
+
+@pytest.fixture
+def body(monday: Clock, workflow: Json) -> Body:
+    """The body of a new schedule: on weekdays at nine."""
+
+    def build(enabled: bool = True, **settings: Any) -> Json:
+        said = {"name": "Report", "input": "Hello", **WEEKDAYS, **settings}
+        return {"workflow_id": workflow["id"], "settings": said, "enabled": enabled}
+
+    return build
+
+
+@pytest.fixture
+def schedule(api: httpx.Client, body: Body) -> Json:
+    return made(api.post("/schedules", json=body()))
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
+    """What is announced from here on."""
+    deliveries, send = Sent(), RunQueue.send
+
+    def record(queue: RunQueue, wanted: Any) -> None:
+        deliveries.extend(wanted)
+        send(queue, wanted)
+
+    monkeypatch.setattr(RunQueue, "send", record)
+    return deliveries
 
 
 def client(key: str | None) -> httpx.Client:

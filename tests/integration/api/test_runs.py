@@ -18,6 +18,7 @@ from shared.services import sweeping
 from shared.store.runs import RunStore
 from tests.fakes import Clock
 from tests.integration.api.conftest import made
+from tests.integration.api.schedules import send
 from tests.integration.api.wire import problem
 from tests.integration.conftest import Aws
 
@@ -66,6 +67,11 @@ def test_an_object_as_input_is_refused_with_a_reason(api: httpx.Client, order: O
     refused = problem(api.post("/runs", json=order(input={"text": "Hello"})), 422, "invalid")
     assert refused["errors"] == [{"pointer": "/input", "detail": "The input must be text: send JSON as a string."}]
     problem(api.post("/runs", json=order(input=7)), 422, "invalid")
+
+
+def test_half_a_character_is_refused_with_a_reason(api: httpx.Client, order: Order) -> None:
+    refused = problem(send(api, "/runs", order(input="\ud800")), 422, "invalid")
+    assert refused["errors"][0]["pointer"] == "/input"
 
 
 def test_a_run_of_no_workflow_is_not_found(api: httpx.Client, order: Order) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from bench import prices
-from bench.prices import PRICES, Usage, WireItem
+from bench.prices import MONTHLY, PRICES, Fixed, Usage, WireItem
 
 RUN: WireItem = {
     "pk": {"S": "PROJECT#default#RUN#run_1"},
@@ -120,3 +120,25 @@ def test_storage_counts_the_item_and_its_index_entries_with_their_overhead() -> 
     entry = {name: RUN[name] for name in lists}
     alone = {name: value for name, value in RUN.items() if name not in ("wake_shard", "runs_of_workflow")}
     assert prices.stored_bytes(alone) == prices.item_bytes(alone) + prices.item_bytes(entry) + 200
+
+
+def test_what_is_paid_by_the_month_is_counted_in_a_template() -> None:
+    metric = {"MetricStat": {}}
+    resources = {
+        "Key": {"Type": "AWS::KMS::Key"},
+        "Secret": {"Type": "AWS::SecretsManager::Secret"},
+        "Plain": {"Type": "AWS::CloudWatch::Alarm", "Properties": {"MetricName": "Errors"}},
+        "Sum": {"Type": "AWS::CloudWatch::Alarm", "Properties": {"Metrics": [metric, metric, {"Expression": "a+b"}]}},
+        "Queue": {"Type": "AWS::SQS::Queue"},
+    }
+    fixed = prices.fixed({"Resources": resources}, custom_metrics=2, log_gb_kept=0.5)
+    assert fixed == Fixed(kms_keys=1, secrets=1, alarms=3, custom_metrics=2, log_gb_kept=0.5)
+    assert sum(prices.monthly_usd(fixed).values()) == pytest.approx(1.00 + 0.40 + 0.30 + 0.60 + 0.015)
+
+
+def test_everything_paid_by_the_month_has_a_price() -> None:
+    assert all(price > 0 for price in vars(MONTHLY).values())
+
+
+def test_usage_is_multiplied() -> None:
+    assert Usage(read_units=8).times(1440) == Usage(read_units=11520)

@@ -79,6 +79,21 @@ def test_a_query_is_charged_for_the_sum(table: Table, recorder: Recorder) -> Non
     assert recorder.tally.usage.read_units == 2
 
 
+def test_a_transaction_costs_twice(table: Table, recorder: Recorder) -> None:
+    table.put_all([Change(None, item(1)), Change(None, item(2, 1500))])
+    assert recorder.tally.usage.write_units == 2 * (1 + 2)
+    assert recorder.tally.calls == {"dynamodb.TransactWriteItems": 1}
+
+
+def test_items_that_were_found_are_counted_as_read(table: Table, recorder: Recorder) -> None:
+    table.put(Change(None, item(1, runs_of_project="p", run_id="1")))
+    table.get(Key("PROJECT#p#RUN#1", "RECORD"))
+    table.get_many([Key("PROJECT#p#RUN#1", "RECORD"), Key("PROJECT#p#RUN#2", "RECORD")])
+    table.page("ProjectRuns", "p", limit=10)
+    table.page("ProjectRuns", "q", limit=10)
+    assert recorder.tally.items_read == 3
+
+
 def test_the_largest_form_of_each_item_is_kept(table: Table, recorder: Recorder) -> None:
     table.put(Change(None, item(1, 10)))
     table.put(Change(item(1, 10), {**item(1, 100), "revision": 2}))

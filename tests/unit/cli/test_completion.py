@@ -19,6 +19,7 @@ def filled(api: FakeApi) -> FakeApi:
     api.add_source("lab")
     api.add_workflow("Echo")
     api.add_workflow("Slow")
+    api.add_schedule("Daily")
     api.add_run()
     return api
 
@@ -29,6 +30,9 @@ def filled(api: FakeApi) -> FakeApi:
         ("spark wor", "workflow"),
         ("spark source get ", "lab"),
         ("spark workflow run E", "Echo"),
+        ("spark schedule trigger ", "Daily"),
+        ("spark run list --schedule ", "Daily"),
+        ("spark schedule preview --tz America/S", "America/Sao_Paulo"),
         ("spark run get ", "00000001"),
         ("spark config use ", "test"),
         ("spark run list --profile ", "test"),

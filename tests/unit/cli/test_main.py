@@ -15,7 +15,7 @@ def test_a_task_is_a_run(api: FakeApi, spark: Spark, noun: str) -> None:
     assert "00000001  Echo" in spark(noun, "list").stdout
 
 
-@pytest.mark.parametrize("plural", ["sources", "workflows"])
+@pytest.mark.parametrize("plural", ["sources", "workflows", "schedules"])
 def test_plurals_work_and_stay_out_of_the_help(spark: Spark, plural: str) -> None:
     assert spark(plural, "list").exit_code == 0
     assert f"│ {plural} " not in spark("--help").stdout

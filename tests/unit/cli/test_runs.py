@@ -43,7 +43,16 @@ def test_filters_reach_the_api(history: FakeApi, spark: Spark) -> None:
         "since": "2030-01-01T10:00:00.000Z",
         "until": "2030-01-02T00:00:00.000Z",
         "limit": "20",
+        "due": "true",
     }
+
+
+def test_what_schedules_made_ahead_of_its_time_is_listed_only_if_asked_for(history: FakeApi, spark: Spark) -> None:
+    spark("run", "list", "--ahead")
+    spark("run", "get", "last")
+    listed, last = (dict(request.url.params) for request in asked(history, "GET", "/runs$"))
+    assert "due" not in listed
+    assert last == {"limit": "1", "due": "true"}
 
 
 def test_an_unknown_status_is_a_usage_error(spark: Spark) -> None:

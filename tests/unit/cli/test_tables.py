@@ -28,6 +28,9 @@ def test_every_status_has_a_colour_and_a_sign(status: str) -> None:
         ["source", "list"],
         ["source", "flows", "long"],
         ["workflow", "list"],
+        ["schedule", "list"],
+        ["schedule", "backfills", "sch"],
+        ["schedule", "runs", "sch"],
         ["run", "list"],
         ["dead-letters", "list"],
         ["config", "list"],
@@ -39,7 +42,11 @@ def test_every_list_fits_eighty_columns_whatever_it_shows(api: FakeApi, spark: S
     api.add_source("long", url=f"http://{'x' * 100}", check=check, checked_at="2030-01-01T11:00:00.000Z")
     api.flows = [{"id": "f" * 36, "name": long, "endpoint_name": long, "description": long}]
     api.add_workflow(long)
-    api.add_run(status="completed", attempt=2, input=long, started_at="2030-01-01T09:00:00.000Z")
+    hard = {"expression": "*/10 8-18 * * 1-5", "timezone": "Asia/Kolkata"}
+    api.add_schedule(long, settings=hard, next_fire_at="2030-11-22T09:00:30.000Z", fired=123_456)
+    api.add_backfill(total=10_000, started=10_000)
+    told = {"schedule_id": id_of("sch", 1), "origin": "backfill", "scheduled_for": "2029-12-01T09:00:30.000Z"}
+    api.add_run(**told, status="completed", attempt=2, input=long, started_at="2030-01-01T09:00:00.000Z")
     api.add_dead_letter(reason="too_many_attempts", run_id=id_of("run", 1), message=long)
     shown = Text.from_ansi(spark(*words, env={"FORCE_COLOR": "1", "COLUMNS": "80"}).stdout).plain.splitlines()
     assert max(map(len, shown)) <= 80

@@ -1,4 +1,5 @@
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -65,3 +66,65 @@ def test_points_in_time_are_read(text: str, instant: str) -> None:
 def test_other_words_are_usage_errors(read: object) -> None:
     with pytest.raises(CliError, match="'soon' is no"):
         read()  # type: ignore[operator]
+
+
+SAO_PAULO = "America/Sao_Paulo"
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("now", "2030-01-01T12:00:00.000Z"),
+        ("in 2h", "2030-01-01T14:00:00.000Z"),
+        ("2030-02-01", "2030-02-01T03:00:00.000Z"),
+        ("2030-02-01T09:00", "2030-02-01T12:00:00.000Z"),
+        ("2030-02-01 09:00", "2030-02-01T12:00:00.000Z"),
+        ("2030-02-01T09:00Z", "2030-02-01T09:00:00.000Z"),
+    ],
+)
+def test_moments_are_in_a_zone_unless_they_say_their_offset(text: str, instant: str) -> None:
+    assert times.moment_of(text, SAO_PAULO, NOON) == instant
+
+
+def test_what_ends_on_a_date_ends_with_it() -> None:
+    assert times.moment_of("2030-02-01", SAO_PAULO, NOON, ends=True) == "2030-02-02T02:59:59.999Z"
+    assert times.moment_of("2030-02-01T09:00Z", SAO_PAULO, NOON, ends=True) == "2030-02-01T09:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2h", "2030-01-01T10:00:00.000Z"),
+        ("2029-12-31", "2029-12-31T03:00:00.000Z"),
+        ("2031-01-01", "2030-01-01T12:00:00.000Z"),
+    ],
+)
+def test_the_past_ends_now(text: str, instant: str) -> None:
+    assert times.past_of(text, SAO_PAULO, NOON) == instant
+
+
+@pytest.mark.parametrize("zone", ["Mars/Base", "../etc/passwd", "Europe", ""])
+def test_what_is_no_time_zone_is_a_usage_error(zone: str) -> None:
+    with pytest.raises(CliError, match="is no time zone"):
+        times.moment_of("2030-02-01", zone, NOON)
+    assert times.zone_or_utc(zone) == ZoneInfo("UTC")
+
+
+@pytest.mark.parametrize(
+    ("instant", "zone", "said"),
+    [
+        ("2030-01-01T12:04:00.000Z", SAO_PAULO, "in 4 min (09:04 -03)"),
+        ("2030-01-01T12:04:30.000Z", "UTC", "in 4 min (12:04:30 UTC)"),
+        ("2030-01-02T12:00:00.000Z", "Asia/Kolkata", "in 1 d (Wed 17:30 +0530)"),
+        ("2030-01-13T12:00:00.000Z", "UTC", "in 12 d (13 Jan 12:00)"),
+        ("2031-01-13T12:00:00.000Z", "UTC", "in 377 d (2031-01-13)"),
+        (None, "UTC", ""),
+    ],
+)
+def test_what_comes_is_told_from_now_and_by_the_clock(instant: str | None, zone: str, said: str) -> None:
+    assert times.coming(instant, zone, NOON) == said
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(30, "30s"), (300, "5m"), (5400, "1h30m"), (86_400, "1d"), (0, "0s")])
+def test_lengths_are_short(seconds: float, said: str) -> None:
+    assert times.length(seconds) == said

@@ -2,8 +2,11 @@
 
 from datetime import timedelta
 
+import pytest
+
 from shared.domain.retry import RetryPolicy
 from shared.domain.run import RunStatus
+from shared.services.ticking import Ticked
 from shared.services.waking import Woken
 from shared.store import keys
 from tests.fakes import NOON
@@ -19,7 +22,7 @@ def test_a_tick_with_nothing_due_does_nothing() -> None:
     world.put(a_run(1), a_run(2, status=RunStatus.completed, wake_at=None))
     world.clock.forward(minutes=4)
 
-    assert world.tick() == Woken()
+    assert world.tick().woken == Woken()
     assert world.queue.sent == []
 
 
@@ -28,11 +31,11 @@ def test_a_waiting_run_whose_message_was_lost_is_sent_again() -> None:
     (run,) = world.put(a_run())
     world.clock.forward(minutes=5)
 
-    assert world.tick() == Woken(resent=1)
+    assert world.tick().woken == Woken(resent=1)
 
     assert [sent.message.turn for sent in world.queue.sent] == [0]
     assert world.run(run).wake_at == NOON + minutes(15)
-    assert world.tick() == Woken()
+    assert world.tick().woken == Woken()
 
 
 def test_a_run_is_found_on_every_shard() -> None:
@@ -40,7 +43,7 @@ def test_a_run_is_found_on_every_shard() -> None:
     world.put(*(a_run(number) for number in range(100)))
     world.clock.forward(minutes=5)
 
-    assert world.tick() == Woken(resent=100)
+    assert world.tick().woken == Woken(resent=100)
     assert {sent.message.run_id for sent in world.queue.sent} == {id_of("run", number) for number in range(100)}
 
 
@@ -50,7 +53,7 @@ def test_more_runs_than_a_page_holds_are_all_woken_when_they_are_of_one_shard() 
     world.put(*(a_run(number) for number in mine))
     world.clock.forward(minutes=5)
 
-    assert world.tick() == Woken(resent=250)
+    assert world.tick().woken == Woken(resent=250)
 
 
 def test_a_run_under_way_is_looked_at_again_after_its_lease() -> None:
@@ -58,7 +61,7 @@ def test_a_run_under_way_is_looked_at_again_after_its_lease() -> None:
     (run,) = world.put(a_run(status=RunStatus.running, turn=1, attempt=1, lease_until=NOON + minutes(7)))
     world.clock.forward(minutes=5)
 
-    assert world.tick() == Woken(postponed=1)
+    assert world.tick().woken == Woken(postponed=1)
 
     assert world.run(run).wake_at == NOON + minutes(8)
     assert world.queue.sent == []
@@ -69,7 +72,7 @@ def test_the_attempt_of_a_lost_worker_is_over_and_the_run_is_tried_again() -> No
     (run,) = world.put(a_run(status=RunStatus.running, turn=1, attempt=1, lease_until=NOON + minutes(4)))
     world.clock.forward(minutes=5)
 
-    assert world.tick() == Woken(lost=1)
+    assert world.tick().woken == Woken(lost=1)
 
     again = world.run(run)
     assert (again.status, again.turn, again.attempt) == ("pending", 2, 1)
@@ -138,10 +141,9 @@ def test_a_tick_ends_in_time_and_says_that_it_left_something() -> None:
     world.put(*(a_run(number) for number in range(50)))
     world.clock.forward(minutes=5)
 
-    woken = world.waker().wake_due(world.clock.at)
+    assert world.ticker().tick(world.clock.at, pytest.fail) == Ticked(complete=False)
 
-    assert woken == Woken(complete=False)
-    assert world.tick() == Woken(resent=50)
+    assert world.tick().woken == Woken(resent=50)
 
 
 def test_two_ticks_at_once_send_a_run_once() -> None:
@@ -149,9 +151,9 @@ def test_two_ticks_at_once_send_a_run_once() -> None:
     (run,) = world.put(a_run())
     world.clock.forward(minutes=5)
     found = world.run(run)
-    assert world.tick() == Woken(resent=1)
+    assert world.tick().woken == Woken(resent=1)
 
-    late = world.waker()
+    late = world.ticker().waker
 
     assert late._save([(found, found.model_copy(update={"wake_at": NOON}))]) == []
 
@@ -163,7 +165,7 @@ def test_an_index_that_lags_behind_does_no_harm() -> None:
     world.tick()
     assert world.run(run).wake_at == NOON + minutes(15) + world.lag
 
-    assert world.tick() == Woken()  # the index still shows the old time
+    assert world.tick().woken == Woken()  # the index still shows the old time
 
 
 def test_a_queue_that_does_not_answer_costs_one_more_round() -> None:
@@ -201,7 +203,7 @@ def test_a_worker_that_ends_its_run_while_the_tick_looks_is_not_lost() -> None:
     over = run.model_copy(update={"status": RunStatus.completed, "wake_at": None, "lease_until": None})
     world.faults.meanwhile["put_many"] = lambda: world.runs.save(run, over)
 
-    assert world.tick() == Woken()
+    assert world.tick().woken == Woken()
 
     assert world.run(run).status == "completed"
     assert world.queue.sent == []
@@ -214,5 +216,5 @@ def test_a_run_that_cannot_be_read_does_not_keep_its_shard_waiting() -> None:
     unreadable(world, a_run(bad))
     world.clock.forward(minutes=5)
 
-    assert world.tick() == Woken(resent=1)
+    assert world.tick().woken == Woken(resent=1)
     assert [sent.message.run_id for sent in world.queue.sent] == [id_of("run", fine)]

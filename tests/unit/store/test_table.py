@@ -5,9 +5,10 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from shared.errors import Unavailable
+from shared.errors import Conflict, Unavailable
 from shared.store.keys import Key
 from shared.store.table import MAX_ROUNDS, Change, Item, Table, to_wire
 from tests.fakes import Clock
@@ -104,3 +105,45 @@ def test_a_table_that_stays_too_busy_to_read_from_is_unavailable(dynamodb: tuple
 
     with pytest.raises(Unavailable, match="too busy"):
         table.get_many([Key("a", "s")])
+
+
+def test_a_save_that_meets_a_transaction_on_the_same_item_is_a_conflict(dynamodb: tuple[Table, Stubber]) -> None:
+    table, stub = dynamodb
+    stub.add_client_error("put_item", "TransactionConflictException")
+    stub.add_client_error("delete_item", "TransactionConflictException")
+
+    with pytest.raises(Conflict):
+        table.put(Change(None, an_item("a")))
+    with pytest.raises(Conflict):
+        table.delete(an_item("a"))
+
+
+def test_a_statement_that_meets_a_transaction_is_asked_again(dynamodb: tuple[Table, Stubber]) -> None:
+    table, stub = dynamodb
+    answer(stub, {"Error": {"Code": "TransactionConflict", "Message": "ongoing"}})
+    answer(stub, HELD)
+
+    assert table.put_many(changes("a")) == [True]
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [("ConditionalCheckFailed", Conflict), ("TransactionConflict", Conflict), ("ThrottlingError", Unavailable)],
+)
+def test_a_transaction_is_cancelled_for_a_reason(
+    dynamodb: tuple[Table, Stubber], reason: str, error: type[Exception]
+) -> None:
+    table, stub = dynamodb
+    reasons = {"CancellationReasons": [{"Code": "None"}, {"Code": reason}]}
+    stub.add_client_error("transact_write_items", "TransactionCanceledException", modeled_fields=reasons)
+
+    with pytest.raises(error):
+        table.put_all(changes("ab"))
+
+
+def test_another_error_of_a_transaction_is_no_conflict(dynamodb: tuple[Table, Stubber]) -> None:
+    table, stub = dynamodb
+    stub.add_client_error("transact_write_items", "AccessDeniedException")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        table.put_all(changes("ab"))

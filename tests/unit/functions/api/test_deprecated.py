@@ -14,6 +14,7 @@ from functions.api.deprecated import document, translate
         (("POST", "/api/v1/workflows/wf_1/execute"), ("POST", "/api/v1/workflows/wf_1/runs")),
         (("GET", "/api/v1/workflows/wf_1/executions"), ("GET", "/api/v1/workflows/wf_1/runs")),
         (("PUT", "/api/v1/sources/src_1"), ("PATCH", "/api/v1/sources/src_1")),
+        (("PUT", "/api/v1/schedules/sch_1"), ("PATCH", "/api/v1/schedules/sch_1")),
         (("GET", "/api/v1/workflows/wf_1/execute"), ("GET", "/api/v1/workflows/wf_1/execute")),
         (("GET", "/api/v1/tasksforce"), ("GET", "/api/v1/tasksforce")),
         (("PUT", "/api/v1/sources/a/b"), ("PUT", "/api/v1/sources/a/b")),
@@ -34,6 +35,7 @@ def test_the_document_leaves_todays_operations_as_they_are() -> None:
             "/workflows/{workflow_id}": {"patch": "update_workflow"},
             "/workflows/{workflow_id}/runs": {"post": "create_workflow_run", "get": "list_workflow_runs"},
             "/sources/{source_id}": {"patch": "update_source"},
+            "/schedules/{schedule_id}": {"patch": "update_schedule"},
         }.items()
     }
     document(paths)

@@ -9,7 +9,7 @@ from shared.domain.source import SourceCheck
 from shared.domain.workflow import FlowFacts
 from shared.errors import Stale
 from tests.fakes import NOON
-from tests.world import a_source, a_workflow
+from tests.world import a_schedule, a_source, a_workflow
 
 
 def test_only_what_a_user_edits_changes_the_tag() -> None:
@@ -25,6 +25,15 @@ def test_only_what_a_user_edits_changes_the_tag() -> None:
 @pytest.mark.parametrize("change", [{"name": "x"}, {"url": "http://x"}, {"encrypted_key": "x"}, {"max_concurrency": 1}])
 def test_each_edit_of_a_source_changes_the_tag(change: dict[str, object]) -> None:
     assert etag(a_source(**change)) != etag(a_source())
+
+
+def test_each_edit_of_a_schedule_changes_the_tag_and_firing_does_not() -> None:
+    schedule = a_schedule()
+    other = schedule.settings.model_copy(update={"input": "Other"})
+    for change in ({"settings": other}, {"enabled": False}, {"input_key": "keep/default/schedules/x.json"}):
+        assert etag(schedule.model_copy(update=change)) != etag(schedule)
+    fired = {"fired": 7, "watermark": NOON + timedelta(1), "wake_at": None, "revision": 9, "updated_at": NOON}
+    assert etag(schedule.model_copy(update=fired)) == etag(schedule)
 
 
 def test_switching_a_workflow_off_changes_the_tag() -> None:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from functions.api.app import create_app
 from functions.api.table import CONTENTS, Contents, add_all
 from shared.settings import Settings
@@ -16,6 +18,12 @@ LOADED = (
 
 def test_a_cold_start_opens_no_chapter_and_no_http_client() -> None:
     assert subprocess.check_output([sys.executable, "-c", LOADED], text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize("chapter", sorted(set(CONTENTS.values()) - {CONTENTS["schedules"]}))
+def test_only_the_chapter_of_schedules_knows_cron_in_words(chapter: str) -> None:
+    loaded = f"import sys, {chapter}; print('cron_descriptor' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", loaded], text=True).strip() == "False"
 
 
 def test_a_request_opens_its_chapter_once() -> None:

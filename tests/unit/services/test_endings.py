@@ -1,0 +1,222 @@
+"""What follows the end of a schedule's run: too many failures in a row pause it."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shared.domain import firing
+from shared.domain.run import Origin, Run, RunStatus, error_of
+from shared.domain.schedule import Schedule, run_id
+from tests.fakes import NOON
+from tests.world import BROKEN, World, a_message, a_run, a_schedule
+
+MINUTE = timedelta(minutes=1)
+LETTERS = {"f": "failed", "c": "completed", "s": "skipped", "x": "cancelled", "p": "pending", "r": "running"}
+
+
+def a_world(history: str, limit: int | None = 3, **changes: Any) -> tuple[World, Schedule, list[Run]]:
+    """A run each minute since noon, which ended as `history` tells: oldest first."""
+    world = World()
+    schedule = world.schedule(pause_after_failures=limit, **changes)
+    runs = [a_past_run(schedule, NOON + n * MINUTE, letter) for n, letter in enumerate(history, 1)]
+    world.put(*runs)
+    world.clock.jump(NOON + (len(history) + 1) * MINUTE)
+    return world, schedule, [world.run(run) for run in runs]
+
+
+def a_past_run(schedule: Schedule, at: datetime, letter: str, **changes: Any) -> Run:
+    error = error_of("flow_failed", "x", 1) if letter == "f" else None
+    facts = {"origin": Origin.schedule, "schedule_id": schedule.id, "scheduled_for": at, "wake_at": None, "attempt": 1}
+    return a_run(id=run_id(schedule, at), status=LETTERS[letter], error=error, **{**facts, **changes})
+
+
+def is_paused_after(world: World, run: Run) -> bool:
+    world.endings().ended(run)
+    schedule = world.schedules.get(run.project_id, str(run.schedule_id))
+    return not schedule.enabled
+
+
+@pytest.mark.parametrize(
+    ("history", "paused"),
+    [
+        ("fff", True),
+        ("cfff", True),
+        ("ffff", True),
+        ("ff", False),
+        ("fcff", False),
+        ("ffcf", False),
+        ("fffcf", False),
+        ("fsfxf", True),
+        ("ssfxxsff", True),
+        ("fpfrf", True),
+        ("fffc", False),
+        ("fffs", False),
+    ],
+)
+def test_so_many_failures_in_a_row_pause_a_schedule(history: str, paused: bool) -> None:
+    """What was skipped or cancelled does not count, and what completed begins a new row."""
+    world, _schedule, runs = a_world(history)
+
+    assert is_paused_after(world, runs[-1]) is paused
+
+
+def test_a_schedule_that_is_paused_says_why_and_fires_no_more() -> None:
+    world, schedule, runs = a_world("fff")
+
+    world.endings().ended(runs[-1])
+
+    after = world.now_of(schedule)
+    assert (after.pause_reason, after.wake_at, after.paused_at) == ("3 failed runs in a row.", None, world.clock.at)
+
+
+def test_a_schedule_without_a_limit_goes_on_failing() -> None:
+    world, _schedule, runs = a_world("f" * 20, limit=None)
+
+    assert is_paused_after(world, runs[-1]) is False
+
+
+def test_one_failure_may_be_enough() -> None:
+    world, _, runs = a_world("cf", limit=1)
+
+    assert is_paused_after(world, runs[-1]) is True
+
+
+def test_a_long_row_is_counted_over_many_pages() -> None:
+    world, _, runs = a_world("f" + "s" * 150 + "f" * 99, limit=100)
+
+    assert is_paused_after(world, runs[-1]) is True
+
+
+def test_a_row_that_is_too_short_by_one_is_none() -> None:
+    world, _, runs = a_world("c" + "s" * 150 + "f" * 99, limit=100)
+
+    assert is_paused_after(world, runs[-1]) is False
+
+
+def test_a_list_that_lags_behind_shows_the_run_that_just_ended_as_it_is() -> None:
+    world, _schedule, runs = a_world("ffr")
+    ended = runs[-1].model_copy(update={"status": RunStatus.failed})
+
+    assert is_paused_after(world, ended) is True
+
+
+def test_a_resume_begins_a_new_row() -> None:
+    world, schedule, runs = a_world("fff")
+    world.endings().ended(runs[-1])
+    paused = world.now_of(schedule)
+    world.schedules.save(paused, firing.resume(paused, world.clock.at))
+    at = NOON + 10 * MINUTE
+    (late,) = world.put(a_past_run(schedule, at, "f"))
+    world.clock.jump(at)
+
+    assert is_paused_after(world, late) is False
+    more = world.put(*(a_past_run(schedule, at + n * MINUTE, "f") for n in (1, 2)))
+    world.clock.jump(at + 2 * MINUTE)
+    assert is_paused_after(world, more[-1]) is True
+
+
+def test_a_run_that_began_before_a_resume_and_fails_after_it_pauses_nothing() -> None:
+    world, schedule, runs = a_world("ffr")
+    paused = world.schedules.save(schedule, firing.pause(schedule, world.clock.at, "x"))
+    world.schedules.save(paused, firing.resume(paused, world.clock.at))
+
+    assert is_paused_after(world, runs[-1].model_copy(update={"status": RunStatus.failed})) is False
+
+
+def test_runs_of_a_backfill_of_older_times_do_not_count() -> None:
+    world, schedule, _ = a_world("c")
+    old = world.put(*(a_past_run(schedule, NOON - n * MINUTE, "f", origin=Origin.backfill) for n in (1, 2, 3)))
+
+    assert is_paused_after(world, old[0]) is False
+
+
+def test_an_edit_at_the_same_moment_does_not_save_a_schedule_from_its_pause() -> None:
+    world, schedule, runs = a_world("fff")
+
+    def rename() -> None:
+        settings = schedule.settings.model_copy(update={"name": "New"})
+        world.schedules.save(schedule, schedule.model_copy(update={"settings": settings}))
+
+    world.faults.meanwhile["put"] = rename
+
+    assert is_paused_after(world, runs[-1]) is True
+    assert world.now_of(schedule).settings.name == "New"
+
+
+def test_a_schedule_that_is_paused_or_gone_stays_so() -> None:
+    world, schedule, runs = a_world("fff")
+    paused = world.schedules.save(schedule, firing.pause(schedule, world.clock.at, "by hand"))
+
+    world.endings().ended(runs[-1])
+    assert world.now_of(schedule).pause_reason == "by hand"
+
+    world.schedules.delete(paused)
+    world.endings().ended(runs[-1])
+
+
+def test_what_cannot_be_done_harms_nobody() -> None:
+    world, schedule, runs = a_world("fff")
+    world.faults.refuse["get"] = 1
+
+    world.endings().ended(runs[-1])
+
+    assert world.now_of(schedule).enabled is True
+
+
+def test_a_run_of_no_schedule_ends_without_a_look() -> None:
+    world = World()
+    world.faults.steps.clear()
+
+    world.endings().ended(a_run(status=RunStatus.failed))
+
+    assert world.faults.steps == []
+
+
+def test_a_failing_flow_pauses_its_schedule_and_what_was_looked_ahead_does_not_start() -> None:
+    world = World()
+    schedule = world.schedule(pause_after_failures=2)
+    world.langflow.runs += [BROKEN] * 10
+    for _ in range(8):
+        world.tick()
+        for _ in range(60):
+            world.deliver()
+            world.clock.forward(1)
+
+    after = world.now_of(schedule)
+    runs = world.runs_of(schedule)
+    assert (after.enabled, after.fired) == (False, 2)
+    assert [run.status for run in runs] == ["failed", "failed", "cancelled", "cancelled"]
+    assert len(world.langflow.calls) == 2
+
+
+def test_a_worker_that_is_lost_for_the_last_time_counts_as_a_failure() -> None:
+    world, schedule, _runs = a_world("ff")
+    at = NOON + 3 * MINUTE
+    lost = a_past_run(schedule, at, "r", turn=1, lease_until=at, wake_at=at, retry={"unknown_outcome": False})
+    world.put(lost)
+    world.clock.jump(at + 5 * MINUTE)
+
+    world.ticker().waker.wake([("default", lost.id)])
+
+    assert world.run(lost).status == "failed"
+    assert world.now_of(schedule).enabled is False
+
+
+def test_a_run_whose_workflow_is_gone_counts_as_a_failure() -> None:
+    world, schedule, _ = a_world("ff")
+    at = NOON + 3 * MINUTE
+    (orphan,) = world.put(a_past_run(schedule, at, "p", attempt=0, workflow_version=9))
+
+    world.execute([a_message(orphan)])
+
+    assert world.run(orphan).status == "failed"
+    assert world.now_of(schedule).enabled is False
+
+
+def test_the_length_of_a_row_can_be_asked_for() -> None:
+    world, schedule, _ = a_world("cffsf")
+
+    assert world.endings().failed_in_a_row(schedule, 100) == 3
+    assert world.endings().failed_in_a_row(schedule, 2) == 2
+    assert world.endings().failed_in_a_row(a_schedule(9), 5) == 0
