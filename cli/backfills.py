@@ -105,8 +105,7 @@ def runs_of(session: Session, backfill: Json) -> list[Json]:
         since=backfill["start_at"],
         until=backfill["end_at"],
     )
-    ours = [run for run in found if run["origin"] == "backfill" and run["created_at"] >= backfill["created_at"]]
-    return ours[::-1]
+    return [run for run in found if run["backfill_id"] == backfill["id"]][::-1]
 
 
 def progress(backfill: Json) -> str:

@@ -90,12 +90,12 @@ def show(session: Session, schedule: Json) -> None:
         session.print_json(schedule)
         return
     coming = session.api.get(f"/schedules/{schedule['id']}/preview", count=FIRES_SHOWN)
-    workflow = session.api.get(f"/workflows/{schedule['workflow_id']}")
+    names = ids.names_in(session.api, "workflows")  # it may be gone
     tables.show_card(
         session.out,
         {
             **heading(schedule),
-            "workflow": f"{ids.name_of(workflow)}  {schedule['workflow_id']}",
+            "workflow": f"{names.get(schedule['workflow_id']) or 'deleted'}  {schedule['workflow_id']}",
             "next": upcoming(session, schedule, coming),
             "last": last_fire(schedule, session.now),
             "fired": fired(schedule),

@@ -31,13 +31,17 @@ from shared.store.wake import WakeStore
 from shared.store.workflows import WorkflowStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from shared.domain.overlap import Overlap
+    from shared.domain.run import Run
     from shared.domain.source import Source
     from shared.langflow import LangFlow
     from shared.services.backfilling import Backfilling
     from shared.services.endings import Endings
-    from shared.services.execution import Executor
+    from shared.services.execution import Changes, Executor
     from shared.services.firing import Firing
     from shared.services.overlapping import Turnstile
     from shared.services.scheduling import Scheduling
@@ -189,19 +193,22 @@ def executor() -> "Executor":
 
     wake_after = settings().wake_after
     attempts = Attempts(runs(), queue(), payloads(), langflow, now, chance, wake_after)
-    return Executor(
-        runs(),
-        workflows(),
-        sources(),
-        schedules(),
-        queue(),
-        attempts,
-        Gate(sources()),
-        turnstile(),
-        endings(),
-        now,
-        wake_after,
-    )
+    stores = (runs(), workflows(), sources())
+    return Executor(*stores, queue(), attempts, Gate(sources()), recheck, enter, ended, now, wake_after)
+
+
+def recheck(runs: "Sequence[Run]") -> "dict[str, Changes | None]":
+    from shared.services.rechecking import recheck
+
+    return recheck(runs, schedules=schedules(), bucket=payloads())
+
+
+def enter(run: "Run", policy: "Overlap") -> bool:
+    return turnstile().enter(run, policy)
+
+
+def ended(run: "Run") -> None:
+    endings().ended(run)
 
 
 @cache

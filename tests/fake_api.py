@@ -120,7 +120,7 @@ class FakeApi:
 
     def add_run(self, **fields: Any) -> Json:
         run = {"workflow_id": id_of("wf", 1), "status": "pending", "attempt": 0, "input": "Hello", "error": None}
-        kept = self._keep("runs", "run", {**run, "correlation_id": "c-1", **fields})
+        kept = self._keep("runs", "run", {**run, "correlation_id": "c-1", "backfill_id": None, **fields})
         self._left[kept["id"]] = list(self.script)
         return kept
 

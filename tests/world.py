@@ -28,6 +28,7 @@ from shared.services.endings import Endings
 from shared.services.execution import Executor
 from shared.services.firing import Firing
 from shared.services.overlapping import Turnstile
+from shared.services.rechecking import recheck
 from shared.services.scheduling import Scheduling
 from shared.services.submission import Order, Submission
 from shared.services.ticking import Ticked, Ticker
@@ -183,9 +184,12 @@ class World:
             lambda: self.chance,
             WAKE_AFTER,
         )
-        stores = (self.runs, self.workflows, self.sources, self.schedules)
-        gates = (Gate(self.sources), self.turnstile(), self.endings())
+        stores = (self.runs, self.workflows, self.sources)
+        gates = (Gate(self.sources), self.recheck, self.turnstile().enter, self.endings().ended)
         return Executor(*stores, self.queue, attempts, *gates, self.clock, WAKE_AFTER)
+
+    def recheck(self, runs: Sequence[Run]) -> dict[str, Any]:
+        return recheck(runs, schedules=self.schedules, bucket=self.bucket)
 
     def ticker(self) -> Ticker:
         chance = lambda: self.chance  # noqa: E731

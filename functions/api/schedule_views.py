@@ -10,7 +10,7 @@ from shared.domain.firing import Due, fired
 from shared.domain.record import Instant
 from shared.domain.recurrence import END, Mark, Recurrence, mark
 from shared.domain.run import Run, RunStatus
-from shared.domain.schedule import Schedule, ScheduleState, Timing, next_fire, recurrence_of, state
+from shared.domain.schedule import Schedule, ScheduleState, Timing, jitter, next_fire, recurrence_of, state
 from shared.domain.wording import DAYS_AHEAD, daylight_note, explain
 from shared.domain.zones import zone
 from shared.errors import PayloadGone
@@ -38,12 +38,15 @@ class LastFire(BaseModel):
     status: RunStatus
     scheduled_for: Instant
     started_at: Instant | None
-    lateness_seconds: float | None = Field(description="From when it was scheduled for to its start, jitter included.")
+    lateness_seconds: float | None = Field(
+        description="From the moment at which it fired, jitter included, to its start."
+    )
 
     @classmethod
-    def of(cls, run: Run) -> "LastFire":
+    def of(cls, run: Run, schedule: Schedule) -> "LastFire":
         assert run.scheduled_for is not None  # the clock made it
-        late = run.started_at - run.scheduled_for if run.started_at else None
+        due = run.scheduled_for + jitter(schedule, run.scheduled_for)
+        late = run.started_at - due if run.started_at else None
         return cls(
             run_id=run.id,
             status=run.status,
@@ -106,7 +109,7 @@ def schedule_detail(schedule: Schedule, standing: Standing, now: datetime, bucke
         **dict(schedule_view(schedule, now, bucket)),
         skipped_overlap=standing.skipped_overlap,
         failed_in_a_row=standing.failed_in_a_row,
-        last_fire=LastFire.of(last) if last else None,
+        last_fire=LastFire.of(last, schedule) if last else None,
     )
 
 

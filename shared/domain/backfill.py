@@ -6,7 +6,7 @@ from itertools import islice
 
 from pydantic import Field
 
-from shared.domain.overlap import Overlap
+from shared.domain.overlap import MAX_QUEUE, Overlap
 from shared.domain.record import Instant, Record
 from shared.domain.run import Run, RunStatus
 from shared.domain.schedule import TICK_OF_TIME, Schedule, count, occurrences
@@ -62,12 +62,21 @@ def in_range(schedule: Schedule, start_at: datetime, end_at: datetime, now: date
         raise Invalid("The end must not come before the start.", "/end_at")
     if end_at > now:
         raise Invalid("Only what is past can be filled in.", "/end_at")
+    if schedule.wake_at is not None:
+        end_at = min(end_at, schedule.watermark)  # what the clock still owes is its own to run
     after = start_at - TICK_OF_TIME
     found = list(islice(occurrences(schedule.settings, schedule.anchor, after, end_at), MAX_OCCURRENCES + 1))
     if len(found) > MAX_OCCURRENCES:
         total = count(schedule.settings, schedule.anchor, after, end_at)
         raise Invalid(f"The range has {total:,} occurrences; a backfill may have {MAX_OCCURRENCES:,}.", "/start_at")
     return found
+
+
+def require_room(policy: Overlap, total: int) -> None:
+    """Raises Invalid when so many runs cannot wait for each other."""
+    if policy is Overlap.queue_all and total > MAX_QUEUE:
+        reason = f"A queue has {MAX_QUEUE} places, and the range {total:,} occurrences: choose a shorter one, or allow."
+        raise Invalid(reason, "/overlap")
 
 
 def following(backfill: Backfill, schedule: Schedule) -> list[datetime]:

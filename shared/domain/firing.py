@@ -59,7 +59,7 @@ def evaluate(schedule: Schedule, now: datetime, ahead: timedelta = LOOK_AHEAD) -
     left = schedule.runs_left
     if left is not None and len(fire) >= left:
         fire, following = fire[:left], None
-        due = due[: due.index(fire[-1]) + 1] if fire else []
+        due = due[: due.index(fire[-1]) + 1]
     after = {
         "watermark": due[-1].scheduled_for if due else start,
         "wake_at": following.fires_at if following else None,

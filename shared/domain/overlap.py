@@ -68,7 +68,7 @@ def enter(slot: Slot, run: str, policy: Overlap, *, is_free: bool) -> Enter | Wa
     waiting = tuple(other for other in slot.queue if other != run)
     if is_free:
         return Enter(slot.model_copy(update={"holder": run, "queue": waiting}))
-    if policy is Overlap.cancel_previous and slot.holder is not None:
+    if policy is Overlap.cancel_previous and slot.holder is not None and slot.holder < run:
         return Oust(slot.model_copy(update={"holder": run, "queue": waiting}), slot.holder)
     if policy is Overlap.queue_all and (run in slot.queue or len(waiting) < MAX_QUEUE):
         return Wait(slot if run in slot.queue else slot.model_copy(update={"queue": (*waiting, run)}))

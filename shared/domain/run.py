@@ -84,6 +84,7 @@ class Run(Record):
     status: RunStatus = RunStatus.pending
     origin: Origin = Origin.api
     schedule_id: str | None = None
+    backfill_id: str | None = None
     scheduled_for: Instant | None = Field(None, description="The occurrence of its schedule that it is the run of.")
     overlap: Overlap | None = Field(None, description="How it got along with the other runs of its schedule.")
     created_by: str

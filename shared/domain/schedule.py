@@ -256,11 +256,19 @@ def admits(schedule: Schedule | None, occurrence: datetime) -> bool:
     """
     if schedule is None or not schedule.enabled:
         return False
-    if schedule.runs_left == 0 and occurrence > schedule.watermark:
-        return False  # looked ahead before an edit left it fewer runs
+    if _is_one_too_many(schedule, occurrence):
+        return False
     if occurrence > schedule.effective_at:
         return is_occurrence(schedule.settings, schedule.anchor, occurrence)
     return schedule.paused_at is None or occurrence <= schedule.paused_at
+
+
+def _is_one_too_many(schedule: Schedule, occurrence: datetime) -> bool:
+    """Was `occurrence` looked ahead, before an edit left the schedule fewer runs?"""
+    left = schedule.runs_left
+    if left is None or occurrence <= schedule.watermark:
+        return False
+    return count(schedule.settings, schedule.anchor, schedule.watermark, occurrence) > left
 
 
 def next_fire(schedule: Schedule, now: datetime) -> datetime | None:
@@ -275,7 +283,7 @@ def next_fire(schedule: Schedule, now: datetime) -> datetime | None:
 
 
 def is_tried(schedule: Schedule, now: datetime) -> bool:
-    """Has it fired ahead of its time, further than any look-ahead? `spark local tick --at` does that."""
+    """Is all dealt with further ahead than any look-ahead? So it is when it was tried: `spark local tick --at`."""
     return schedule.watermark > now + 2 * LOOK_AHEAD
 
 

@@ -11,7 +11,7 @@ from shared.domain.project import Project
 from shared.domain.run import Origin, Run
 from shared.domain.schedule import Schedule, run_id
 from shared.domain.workflow import Workflow
-from shared.errors import Conflict, NotFound, Unavailable
+from shared.errors import Conflict, Invalid, NotFound, Unavailable
 from shared.observability import logger
 from shared.queue import RunQueue
 from shared.services.firing import make
@@ -62,13 +62,17 @@ class Backfilling:
     def go_on(self, ids: Sequence[tuple[str, str]], deadline: datetime) -> int:
         """Make the next runs of these (project, id), until `deadline`; the number of passes."""
         passes = 0
-        for backfill in self.backfills.find(ids) if ids else []:
+        for backfill in self.backfills.readable(ids, consistent=True) if ids else []:
             for _ in range(PASSES):
                 if backfill.status is not BackfillStatus.running or self.now() >= deadline:
                     break
                 try:
                     backfill = self._pass(backfill)
-                except (Conflict, Unavailable):  # another tick is at it, it was cancelled, or the next tick is luckier
+                except (
+                    Conflict,
+                    Unavailable,
+                    Invalid,
+                ):  # another tick is at it, it was cancelled, or it must wait
                     logger.warning("backfill.not_passed", extra={"backfill_id": backfill.id}, exc_info=True)
                     break
                 passes += 1
@@ -130,6 +134,7 @@ class Backfilling:
             "id": id,
             "correlation_id": id,
             "origin": Origin.backfill,
+            "backfill_id": backfill.id,
             "overlap": backfill.overlap,
             "created_by": backfill.created_by,
         }

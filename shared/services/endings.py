@@ -37,10 +37,10 @@ class Endings:
         if run.schedule_id is None:
             return
         try:
+            if run.status is RunStatus.failed:  # first: a pause is to stop the one that waits for this end
+                self._pause_if_failing(run, run.schedule_id)
             if run.awaits_schedule or run.overlap not in (None, Overlap.allow):  # it may have waited before it knew how
                 self.turnstile.leave(run)
-            if run.status is RunStatus.failed:
-                self._pause_if_failing(run, run.schedule_id)
         except (SparkError, ClientError, BotoCoreError):
             logger.warning("run.ending_not_done", extra=about(run), exc_info=True)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -22,18 +23,23 @@ from shared.observability import about, count, logger
 from shared.queue import RunQueue
 from shared.services.admission import Admission, Gate
 from shared.services.attempts import UPSTREAM_DOWN, Answered, Assignment, Attempts, Failed, Handed, Outcome
-from shared.services.endings import Endings
-from shared.services.overlapping import Turnstile
-from shared.services.rechecking import Changes, recheck
 from shared.services.submission import announce
 from shared.services.watching import Watch, Watched
 from shared.store.runs import RunStore
-from shared.store.schedules import ScheduleStore
 from shared.store.sources import SourceStore
 from shared.store.workflows import WorkflowStore
 
 MARGIN = timedelta(seconds=3)  # kept of the lease for writing down what came out
 MAX_CACHED_VERSIONS = 500
+
+
+Changes = dict[str, Any]
+"""Fields of a run that its schedule changes when it starts."""
+
+# What only runs of schedules need, and what costs the cold start of all others nothing:
+Recheck = Callable[[Sequence[Run]], dict[str, Changes | None]]  # `rechecking.recheck`
+Enter = Callable[[Run, Overlap], bool]  # `Turnstile.enter`
+Ended = Callable[[Run], None]  # `Endings.ended`
 
 
 @dataclass(frozen=True)
@@ -52,12 +58,12 @@ class Executor:
     runs: RunStore
     workflows: WorkflowStore
     sources: SourceStore
-    schedules: ScheduleStore
     queue: RunQueue
     attempts: Attempts
     gate: Gate
-    turnstile: Turnstile
-    endings: Endings
+    recheck: Recheck
+    enter: Enter
+    ended: Ended
     now: Callable[[], datetime]
     wake_after: timedelta
     _versions: dict[tuple[str, str, int], WorkflowVersion] = field(default_factory=dict)
@@ -75,9 +81,9 @@ class Executor:
                 claimed is known by its turn, and what of it was not finished comes back when its lease ends.
         """
         due = self._sort(messages)
-        learnt = recheck(due, schedules=self.schedules, bucket=self.attempts.bucket)
+        learnt = self.recheck(due) if any(run.awaits_schedule for run in due) else {}
         self._call_off([run for run in due if learnt.get(run.id, {}) is None])
-        due = [run for run in due if learnt.get(run.id, {}) is not None]
+        due = [run for run in due if not run.awaits_schedule or learnt.get(run.id) is not None]
         contexts = self._contexts(due)
         self._fail_orphans([run for run in due if run.id not in contexts])
         admitted = self._admit([run for run in due if run.id in contexts], contexts, lease_until)
@@ -143,7 +149,7 @@ class Executor:
         if saved is not None:
             count("RunsFailed")
             logger.error("run.failed", extra={**about(run), "code": error.code})
-            self.endings.ended(saved)
+            self._tell(saved)
 
     def _call_off(self, runs: Sequence[Run]) -> None:
         """End runs that their schedule no longer wants."""
@@ -151,7 +157,11 @@ class Executor:
         for run in filter(None, self.runs.save_many(moves) if moves else []):
             count("RunsCalledOff")
             logger.info("run.called_off", extra=about(run))
-            self.endings.ended(run)
+            self._tell(run)
+
+    def _tell(self, run: Run) -> None:
+        if run.schedule_id is not None:
+            self.ended(run)
 
     def _enter(self, runs: Sequence[Run], learnt: Mapping[str, Changes | None]) -> list[Run]:
         """Those of `runs` that need not wait for an earlier run of their schedule."""
@@ -161,7 +171,7 @@ class Executor:
         if policy in (None, Overlap.allow) or run.status is not RunStatus.pending:
             return True
         try:
-            return self.turnstile.enter(run, policy)
+            return self.enter(run, policy)
         except Unavailable:  # its message is done with; Wake brings it up again
             logger.warning("slot.busy", extra=about(run))
             return False
@@ -250,7 +260,7 @@ class Executor:
         finally:
             watched.over = True
         if saved is not None and saved.is_final:
-            self.endings.ended(saved)
+            self._tell(saved)
         self._report(assignment, outcome)
         return saved
 

@@ -77,7 +77,7 @@ class Firing:
         done, owing = Fired(), list(due)
         while owing:
             some, owing = self._evaluate(owing)
-            fired, again = self._carry_out(some)
+            fired, again = self._carry_out(some, align=done.due == 0)
             done += fired
             owing += self.schedules.readable(again, consistent=True) if again else []
             if self.now() >= deadline:
@@ -92,6 +92,8 @@ class Firing:
         for number, schedule in enumerate(due):
             if runs >= BATCH:
                 return some, list(due[number:])
+            if workflows.get(_workflow(schedule), True) is None:
+                continue  # it cannot be read, so nobody can tell how to run it; a newer Spark can
             try:
                 some.append(self._owed(schedule, workflows.get(_workflow(schedule)), projects, now))
                 runs += len(some[-1].runs)
@@ -106,7 +108,7 @@ class Firing:
         runs = [make(schedule, workflow, project, at, now, self.wake_after) for at in owes.fire]
         return Owed(schedule, owes.after, runs, owes.is_cut)
 
-    def _carry_out(self, some: Sequence[Owed]) -> tuple[Fired, list[tuple[str, str]]]:
+    def _carry_out(self, some: Sequence[Owed], *, align: bool) -> tuple[Fired, list[tuple[str, str]]]:
         """Put the runs, send them, advance their schedules; and which of these are to be looked at again.
 
         A schedule stays as it was if one of its runs could not be put, and each does if the queue did not take all:
@@ -114,7 +116,8 @@ class Firing:
         """
         now = self.now()
         kept = store([run for owed in some for run in owed.runs], self.runs)
-        self._await_second(waiting(kept))
+        if align:
+            self._await_second(waiting(kept))
         if not announce(waiting(kept), self.queue, self.now()):
             return Fired(due=len(some), left=len(some)), []
         stored = {run.id for run in kept if run is not None}
@@ -126,8 +129,9 @@ class Firing:
         if self.sleep is not None and any(run.not_before is not None for run in runs):
             self.sleep(1 - self.now().microsecond / 1_000_000)
 
-    def _look_up(self, due: Sequence[Schedule]) -> tuple[dict[tuple[str, str], Workflow], dict[str, Project]]:
-        """The workflows and projects of `due`. What a quick read does not show is looked for again, consistently."""
+    def _look_up(self, due: Sequence[Schedule]) -> tuple[dict[tuple[str, str], Workflow | None], dict[str, Project]]:
+        """The workflows (None: unreadable) and projects of `due`. What a quick read does not show is looked for again,
+        consistently."""
         wanted = {_workflow(schedule) for schedule in due}
         found = self.workflows.find(list(wanted))
         if missing := wanted - found.keys():

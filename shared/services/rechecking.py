@@ -1,7 +1,6 @@
 """Rechecking: before its first start, the run of a schedule asks whether it still may, and gets its input."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from shared.domain.overlap import Overlap
 from shared.domain.project import Retention
@@ -9,17 +8,17 @@ from shared.domain.run import Origin, Run
 from shared.domain.schedule import Schedule, admits
 from shared.errors import PayloadGone
 from shared.payloads import Payloads
+from shared.services.execution import Changes
 from shared.services.submission import keep_input
 from shared.store.schedules import ScheduleStore
-
-Changes = dict[str, Any]
 
 
 def recheck(runs: Sequence[Run], *, schedules: ScheduleStore, bucket: Payloads) -> dict[str, Changes | None]:
     """By id, what those of `runs` that wait for their schedule learn from it: fields, or None: they are called off.
 
     What a user does to a schedule before a run starts counts: its input is the one of now, and an edit, a pause or a
-    deletion stops it. A run of a backfill needs only that the schedule is still there.
+    deletion stops it. A run of a backfill needs only that the schedule is still there. One whose schedule cannot be
+    read is not in the answer: it waits, and Wake brings it up again.
 
     Raises:
         ClientError: an input could not be read.
@@ -28,6 +27,8 @@ def recheck(runs: Sequence[Run], *, schedules: ScheduleStore, bucket: Payloads) 
     if not asking:
         return {}
     found = schedules.find([_schedule_id(run) for run in asking], consistent=True)
+    unreadable = {id for id, schedule in found.items() if schedule is None}
+    asking = [run for run in asking if _schedule_id(run) not in unreadable]
     return {run.id: _learn(run, found.get(_schedule_id(run)), bucket) for run in asking}
 
 

@@ -13,7 +13,7 @@ from shared import payloads
 from shared.domain import firing as rules
 from shared.domain.firing import beginning
 from shared.domain.record import id_time
-from shared.domain.schedule import LOOK_AHEAD, Schedule, ScheduleSettings, checked, settled
+from shared.domain.schedule import LOOK_AHEAD, TIMING, Schedule, ScheduleSettings, checked, settled
 from shared.domain.source import Source
 from shared.domain.workflow import Workflow, require_time
 from shared.errors import Conflict, Invalid, NotFound, Unavailable
@@ -87,7 +87,8 @@ class Scheduling:
                 return after
             return rules.resume(after, author.now) if enabled else rules.pause(after, author.now, BY_USER)
 
-        return self._change(author, id, decide, guard)
+        settles = enabled is not False and not TIMING.isdisjoint(changes)
+        return self._change(author, id, decide, guard, settles=settles)
 
     def pause(self, author: Author, id: str, reason: str | None, guard: Guard) -> Schedule:
         """The schedule, firing no more: neither runs that have not started, nor what it has still to catch up with.
@@ -99,7 +100,7 @@ class Scheduling:
         def stop(current: Schedule) -> Schedule:
             return rules.pause(current, author.now, reason or BY_USER)
 
-        return self._change(author, id, stop, guard, patient=False)
+        return self._change(author, id, stop, guard)
 
     def resume(self, author: Author, id: str, guard: Guard) -> Schedule:
         """The schedule, firing again from now on. Raises NotFound; what `guard` raises."""
@@ -117,11 +118,14 @@ class Scheduling:
         raise Unavailable("The schedule keeps changing. Try again.")
 
     def _change(
-        self, author: Author, id: str, decide: Callable[[Schedule], Schedule], guard: Guard, *, patient: bool = True
+        self, author: Author, id: str, decide: Callable[[Schedule], Schedule], guard: Guard, *, settles: bool = False
     ) -> Schedule:
-        """Read, fire what the schedule owes as it is, decide, save, fire; again when somebody else was faster."""
+        """Read, decide, save, fire; again when somebody else was faster.
+
+        `settles`: what the schedule owes as it is was fired before, since it will not be owed by what it becomes.
+        """
         for _ in range(ROUNDS):
-            current = self._up_to_date(author, id, patient=patient)
+            current = self._up_to_date(author, id) if settles else self.schedules.get(author.project, id)
             guard(current)
             after = decide(current)
             if after == current:
@@ -132,17 +136,17 @@ class Scheduling:
                 continue
         raise Unavailable("The schedule keeps changing. Try again.")
 
-    def _up_to_date(self, author: Author, id: str, *, patient: bool) -> Schedule:
+    def _up_to_date(self, author: Author, id: str) -> Schedule:
         """The schedule with nothing owed: what was due before a change is not lost by it.
 
         Raises:
-            Unavailable: it has so much to catch up with that it takes longer, and `patient` is on.
+            Unavailable: it has so much to catch up with that it takes longer.
         """
         current = self.schedules.get(author.project, id)
         ahead = rules.overdue(current, author.now)
         if ahead is not None:
             current = self._fire(current, author.now, ahead)
-        if patient and _owes(current, author.now):
+        if _owes(current, author.now):
             raise Unavailable("The schedule is catching up with what it missed. Try again.")
         return current
 

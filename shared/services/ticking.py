@@ -17,7 +17,8 @@ from shared.store import keys
 from shared.store.schedules import ScheduleStore
 from shared.store.wake import WakeStore, Wakeup
 
-THREADS = 8
+THREADS = keys.WAKE_SHARDS  # so that none waits for another
+CATCHING_UP = timedelta(seconds=10)  # of a page, in one tick: others want their turn, too
 A_MINUTE = timedelta(minutes=1)
 NOTHING_FIRED, NOBODY_WOKEN = Fired(), Woken()
 
@@ -71,11 +72,11 @@ class Ticker:
 
     def tick_shard(self, shard: str, deadline: datetime) -> Ticked:
         """Look after all of one shard, page after page, until `deadline` at most."""
-        ticked = Ticked()
+        ticked, hurried = Ticked(), replace(self.firing, sleep=None)  # with so much to do, no second is waited for
         for page in self.wake.due(shard, self.now() + LOOK_AHEAD):
             if self.now() >= deadline:
                 return ticked + Ticked(complete=False)
-            ticked += self._look_after(page, deadline)
+            ticked += self._look_after(page, deadline, hurried)
         return ticked
 
     def fire_as_of(self, at: datetime) -> Fired:
@@ -97,14 +98,14 @@ class Ticker:
                 return ticked + Ticked(handed_on=1)
             if self.now() >= deadline:
                 return ticked + Ticked(complete=False)
-            ticked += self._look_after(page, deadline)
+            ticked += self._look_after(page, deadline, self.firing)
         return ticked
 
-    def _look_after(self, page: Sequence[Wakeup], deadline: datetime) -> Ticked:
+    def _look_after(self, page: Sequence[Wakeup], deadline: datetime, firing: Firing) -> Ticked:
         """Schedules first: they are the ones with a time to keep."""
         now = instant_text(self.now())
         schedules = self.schedules.readable(_of(keys.SCHEDULE, page))
-        fired = self.firing.fire(schedules, deadline) if schedules else Fired()
+        fired = firing.fire(schedules, min(deadline, self.now() + CATCHING_UP)) if schedules else Fired()
         woken = self.waker.wake(_of(keys.RUN, [each for each in page if each.wake_at <= now]))
         backfilled = self.backfilling.go_on(_of(keys.BACKFILL, page), deadline)
         return Ticked(fired, woken, backfilled, complete=not fired.left)

@@ -1,7 +1,5 @@
 """Backfills of schedules."""
 
-from collections.abc import Sequence
-
 from shared.domain.backfill import Backfill
 from shared.store import keys
 from shared.store.codec import Codec
@@ -12,11 +10,6 @@ class BackfillStore(RecordStore[Backfill]):
     noun = "backfill"
     kind = keys.BACKFILL
     codec = Codec(Backfill, names={"id": "record_id"})
-
-    def find(self, ids: Sequence[tuple[str, str]]) -> list[Backfill]:
-        """The backfills that exist of these (project, id)."""
-        found = self.table.get_many([keys.record(p, keys.BACKFILL, id) for p, id in ids], consistent=True)
-        return [self.codec.decode(item) for item in found.values()]
 
     def of_schedule(self, project: str, schedule_id: str, *, limit: int, after: str | None = None) -> Slice[Backfill]:
         """The backfills of a schedule, newest first, from the one after id `after`."""

@@ -1,14 +1,17 @@
 """What the stores of a project's records share: find, add, save, delete, list."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
-from shared.errors import NotFound
+from pydantic import ValidationError
+
+from shared.errors import NotFound, SchemaTooNew
 from shared.store import keys
 from shared.store.codec import Codec
 from shared.store.keys import Key
-from shared.store.table import Change, Table, Value
+from shared.store.table import Change, Item, Table, Value
 
 if TYPE_CHECKING:  # a function that stores letters need not know how schedules recur
     from shared.domain.backfill import Backfill
@@ -23,6 +26,7 @@ T = TypeVar("T")
 
 MAX_SCANNED = 1000  # entries read for one page of a filtered list
 SCAN_CHUNK = 100
+LOG = logging.getLogger(__name__)
 
 
 class HasId(Protocol):
@@ -89,6 +93,18 @@ class RecordStore(Generic[R]):
         found = self.table.get_many([self.key(project, id) for id in ids])
         return {record.id: record for record in map(self.codec.decode, found.values())}
 
+    def find(self, ids: Sequence[tuple[str, str]], *, consistent: bool = False) -> dict[tuple[str, str], R | None]:
+        """Those that exist of these (project, id); None for one that cannot be read, and a line in the log.
+
+        It shall not hold up its neighbours, and is not to be taken for one that is gone.
+        """
+        found = self.table.get_many([self.key(*id) for id in ids], consistent=consistent)
+        return {id: self._decoded(found[self.key(*id)]) for id in ids if self.key(*id) in found}
+
+    def readable(self, ids: Sequence[tuple[str, str]], *, consistent: bool = False) -> list[R]:
+        """Those of `ids` that exist and can be read."""
+        return [record for record in self.find(ids, consistent=consistent).values() if record is not None]
+
     def save(self, before: R | None, after: R) -> R:
         """Store `after` over `before`, or as new.
 
@@ -126,6 +142,13 @@ class RecordStore(Generic[R]):
 
     def key(self, project: str, id: str) -> Key:
         return keys.record(project, self.kind, id)
+
+    def _decoded(self, item: Item) -> R | None:
+        try:
+            return self.codec.decode(item)
+        except (SchemaTooNew, ValidationError, ValueError, KeyError):
+            LOG.exception("record.unreadable", extra={"pk": item.get("pk")})
+            return None
 
     def _key(self, record: R) -> Key:
         return self.key(record.project_id, record.id)

@@ -1,16 +1,13 @@
 """Schedules, and the slots of those whose runs may not overlap."""
 
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
-
-from pydantic import ValidationError
 
 from shared.domain.overlap import Slot
 from shared.domain.record import id_time, instant_text
 from shared.domain.run import Run
 from shared.domain.schedule import Schedule
-from shared.errors import Conflict, SchemaTooNew
+from shared.errors import Conflict
 from shared.store import keys, runs
 from shared.store.codec import Codec
 from shared.store.keys import Key
@@ -20,7 +17,6 @@ from shared.store.table import Change, Item, Outcome, key_of
 AS_CREATED = ("effective_at", "updated_at")  # not stored while they equal the time of creation, which the id tells
 NAMES = {"id": "record_id", "workflow_id": "workflow", "skipped_missed": "missed", "created_by": "by"}
 PROGRESS = frozenset({"watermark", "wake_at", "fired", "skipped_missed"})
-LOG = logging.getLogger(__name__)
 SLOTS = Codec(Slot, json=frozenset({"queue"}))
 
 
@@ -42,17 +38,6 @@ class ScheduleStore(RecordStore[Schedule]):
     noun = "schedule"
     kind = keys.SCHEDULE
     codec = ScheduleCodec(Schedule, names=NAMES, lean=frozenset({"settings"}))
-
-    def find(self, ids: Sequence[tuple[str, str]], *, consistent: bool = False) -> dict[tuple[str, str], Schedule]:
-        """The schedules that exist of these (project, id)."""
-        found = self.table.get_many([keys.record(p, keys.SCHEDULE, id) for p, id in ids], consistent=consistent)
-        schedules = map(self.codec.decode, found.values())
-        return {(schedule.project_id, schedule.id): schedule for schedule in schedules}
-
-    def readable(self, ids: Sequence[tuple[str, str]], *, consistent: bool = False) -> list[Schedule]:
-        """As `find`, but one that cannot be read is logged and left out: it shall not hold up its neighbours."""
-        found = self.table.get_many([keys.record(p, keys.SCHEDULE, id) for p, id in ids], consistent=consistent)
-        return [schedule for item in found.values() if (schedule := self._decoded(item)) is not None]
 
     def save_many(self, moves: Sequence[tuple[Schedule, Schedule]]) -> list[Outcome]:
         """Store each second over each first; False where it changed meanwhile, None where nobody can tell."""
@@ -81,13 +66,6 @@ class ScheduleStore(RecordStore[Schedule]):
         if slot is not None:
             with suppress(Conflict):  # a run of it is just entering or leaving: the schedule is gone all the same
                 self.table.delete(slot)
-
-    def _decoded(self, item: Item) -> Schedule | None:
-        try:
-            return self.codec.decode(item)
-        except (SchemaTooNew, ValidationError, ValueError, KeyError):
-            LOG.exception("schedule.unreadable", extra={"pk": item.get("pk")})
-            return None
 
     def _step(self, before: Schedule, after: Schedule) -> Change:
         """`change`, at a third of its cost where a schedule has only fired: a tick saves thousands."""

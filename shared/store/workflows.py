@@ -17,12 +17,6 @@ class WorkflowStore(RecordStore[Workflow]):
     kind = keys.WORKFLOW
     codec = Codec(Workflow, names={"id": "record_id"}, json=frozenset({"settings", "facts"}))
 
-    def find(self, ids: Sequence[tuple[str, str]], *, consistent: bool = False) -> dict[tuple[str, str], Workflow]:
-        """The workflows that exist of these (project, id)."""
-        found = self.table.get_many([keys.workflow(*id) for id in ids], consistent=consistent)
-        workflows = map(self.codec.decode, found.values())
-        return {(workflow.project_id, workflow.id): workflow for workflow in workflows}
-
     def save_version(self, version: WorkflowVersion) -> None:
         """Store a version. Saying the same again is no error: the caller may be repeating itself after a crash.
 

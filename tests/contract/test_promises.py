@@ -1,6 +1,7 @@
 """Every test that `docs/promises.md` and the README name exists, and every benchmark."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,4 @@ def test_a_named_test_exists(name: str) -> None:
 @pytest.mark.parametrize("name", BENCHES)
 def test_a_named_benchmark_exists(name: str) -> None:
     assert name in bench.BENCHMARKS
+    assert callable(import_module(f"bench.{name}").measure)

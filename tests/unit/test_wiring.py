@@ -46,4 +46,4 @@ def test_everything_is_built_once(name: str, monkeypatch: pytest.MonkeyPatch) ->
     built = getattr(wiring, name)()
 
     assert getattr(wiring, name)() is built
-    assert all(part is not None for part in vars(built).values())
+    assert all(part is not None for name, part in vars(built).items() if name != "sleep")

@@ -82,6 +82,7 @@ def create_backfill(
     def new(work: Work) -> tuple[Backfill, list[datetime]]:
         end_at = body.until(work.at)
         found = rules.in_range(schedule, body.start_at, end_at, work.at)
+        rules.require_room(body.overlap or schedule.settings.overlap, len(found))
         backfill = Backfill(
             id=work.id("bkf"),
             project_id=project,

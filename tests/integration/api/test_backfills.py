@@ -45,6 +45,7 @@ def test_a_dry_run_lists_what_would_run_and_stores_nothing(
     schedule = made(api.post("/schedules", json=body(**often())))
     wiring.runs()
     monday.forward(minutes=5)
+    api.post(f"/schedules/{schedule['id']}/pause")  # what a clock still owes is its own
     first, second = sorted(runs_of(api, schedule), key=lambda run: str(run["id"]))
     ends(wiring.runs().get("default", first["id"]), failed=True)
     ends(wiring.runs().get("default", second["id"]), failed=False)

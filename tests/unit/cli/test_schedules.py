@@ -493,7 +493,7 @@ def test_too_large_a_backfill_is_about_its_options(past: FakeApi, spark: Spark) 
 @pytest.mark.parametrize(("status", "code"), [("completed", 0), ("failed", 1)])
 def test_a_watched_backfill_exits_as_its_runs_ended(past: FakeApi, spark: Spark, status: str, code: int) -> None:
     for end in ("completed", status):
-        past.add_run(schedule_id=id_of("sch", 1), origin="backfill", status=end)
+        past.add_run(schedule_id=id_of("sch", 1), origin="backfill", backfill_id=id_of("bkf", 1), status=end)
     past.add_run(schedule_id=id_of("sch", 1), origin="schedule", status="failed")  # not ours
     result = spark("schedule", "backfill", "Daily", "--from", "7d", "--yes", "--watch")
     assert result.exit_code == code
@@ -506,7 +506,9 @@ def test_a_backfill_under_way_is_watched_until_it_is_over(past: FakeApi, spark: 
 
     def handle(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith(running["id"]):
-            past.add_run(schedule_id=id_of("sch", 1), origin="backfill", status="completed")
+            past.add_run(
+                schedule_id=id_of("sch", 1), origin="backfill", backfill_id=id_of("bkf", 1), status="completed"
+            )
             return httpx.Response(200, json=over)
         posted = request.method == "POST" and b"dry_run" not in request.content
         return httpx.Response(202, json=running) if posted else past.answer(request)

@@ -15,8 +15,10 @@ from shared.domain.backfill import (
     following,
     in_range,
     passed,
+    require_room,
     wants,
 )
+from shared.domain.overlap import Overlap
 from shared.domain.run import RunStatus
 from shared.domain.schedule import TICK_OF_TIME
 from shared.errors import Conflict, Invalid
@@ -138,3 +140,18 @@ def test_a_cancel_ends_it_and_a_second_one_is_a_conflict() -> None:
     assert (cancelled.status, cancelled.wake_at, cancelled.finished_at) == ("cancelled", None, NOON + MINUTE)
     with pytest.raises(Conflict, match="cancelled already"):
         cancel(cancelled, NOON)
+
+
+def test_what_the_clock_still_owes_is_not_filled_in() -> None:
+    schedule = a_schedule(kind="interval", expression="1m", created_at=NOON - 10 * MINUTE)
+    behind = schedule.model_copy(update={"watermark": NOON - 3 * MINUTE, "wake_at": NOON - 2 * MINUTE})
+
+    assert in_range(behind, NOON - 5 * MINUTE, NOON, NOON)[-1] == NOON - 3 * MINUTE
+    assert in_range(behind.model_copy(update={"wake_at": None}), NOON - 5 * MINUTE, NOON, NOON)[-1] == NOON
+
+
+def test_a_queue_has_room_for_a_hundred() -> None:
+    require_room(Overlap.queue_all, 100)
+    require_room(Overlap.allow, 10_000)
+    with pytest.raises(Invalid, match="100 places, and the range 101"):
+        require_room(Overlap.queue_all, 101)

@@ -642,3 +642,10 @@ def test_a_moment_between_two_milliseconds_loses_and_doubles_nothing() -> None:
 
     assert found.fire[0].scheduled_for == NOON + MINUTE
     assert found.after.fired == 3
+
+
+def test_an_edit_to_fewer_runs_admits_no_more_than_these_even_before_it_has_fired() -> None:
+    schedule = a_schedule(kind="interval", expression="10s", max_runs=2, created_at=NOON)
+    ahead = [NOON + seconds(10 * n) for n in range(1, 6)]
+
+    assert [admits(schedule, at) for at in ahead] == [True, True, False, False, False]

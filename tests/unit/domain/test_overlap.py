@@ -112,3 +112,12 @@ def test_nobody_gets_lost_and_nobody_is_there_twice(
     assert {holder, run, *queue} - {None} - set(there) <= gone | over
     assert (run == after.holder) == isinstance(decision, Enter | Oust)
     assert isinstance(decision, Skip) == (after.skipped == before.skipped + 1)
+
+
+def test_an_older_run_that_comes_late_takes_nothing_from_a_newer_one() -> None:
+    decision = enter(
+        Slot(project_id="p", schedule_id="s", holder="run_2"), "run_1", Overlap.cancel_previous, is_free=False
+    )
+
+    assert isinstance(decision, Skip)
+    assert decision.run == "run_1"

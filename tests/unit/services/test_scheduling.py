@@ -478,8 +478,19 @@ def test_a_pause_waits_for_no_catching_up() -> None:
     paused = pause(world, schedule)
 
     assert (paused.enabled, paused.wake_at) == (False, None)
+    assert world.all_runs() == []
+
+
+def test_only_another_timing_waits_for_what_is_owed_to_be_fired() -> None:
+    world = World()
+    schedule = world.schedule(expression="* * * * * *", catch_up="all")
+    world.clock.forward(hours=3)
+    world.faults.busy = lambda item: "run_id" in item
+
+    assert edit(world, schedule, catch_up="none").settings.catch_up == "none"
+    assert edit(world, world.schedule(2, catch_up="all", created_at=NOON), enabled=False).enabled is False
     with pytest.raises(Unavailable):
-        edit(world, world.schedule(2, created_at=NOON), name="x")
+        edit(world, world.schedule(3, expression="* * * * * *", created_at=NOON), expression="*/2 * * * * *")
 
 
 def test_a_resume_under_a_deleted_workflow_is_a_pause_with_its_reason() -> None:

@@ -9,11 +9,11 @@ import pytest
 from shared.domain.run import RunStatus
 from shared.domain.schedule import LOOK_AHEAD, Schedule
 from shared.services.firing import Fired
-from shared.services.ticking import Ticked
+from shared.services.ticking import THREADS, Ticked
 from shared.store import keys
 from shared.store.table import Change
 from tests.fakes import NOON, Clock, Crash, refusal
-from tests.world import TICK, WAKE_AFTER, World, a_run, a_schedule, id_of
+from tests.world import TICK, WAKE_AFTER, World, a_run, a_schedule, a_workflow, id_of
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 SHARD = keys.wake_shards()[3]
@@ -315,3 +315,38 @@ def test_as_of_a_moment_goes_through_all_pages() -> None:
         world.schedule(number, end_at=NOON + MINUTE)
 
     assert world.ticker().fire_as_of(NOON + MINUTE).runs == 230
+
+
+def test_no_shard_waits_for_another() -> None:
+    assert len(keys.wake_shards()) == THREADS
+
+
+def test_catching_up_takes_a_part_of_a_tick_and_not_all_of_it() -> None:
+    """Whatever else is in the shard wants its turn, too."""
+    world = World(clock=Clock(step=timedelta(seconds=1)))
+    schedule = world.schedule(kind="interval", expression="1s", catch_up="all")
+    began = world.clock.forward(hours=9)
+
+    ticked = world.ticker().tick(began + HOUR, lambda shard: None)
+
+    assert (ticked.fired.left, ticked.complete) == (1, False)
+    assert 1000 <= len(world.runs_of(schedule)) < 10_000
+
+
+def test_a_workflow_or_a_backfill_of_a_newer_spark_holds_up_nobody_else() -> None:
+    world = World()
+    good = world.schedule(1, kind="cron", expression="* * * * *")
+    other = world.workflows.save(None, a_workflow(2))
+    bad = world.schedule(next(n for n in range(2, 500) if _same_shard(n)), workflow_id=other.id)
+    key = keys.workflow(other.project_id, other.id)
+    item = world.table.get(key)
+    world.table.put(Change(item, {**item, "schema": 99}))
+
+    world.tick()
+
+    assert len(world.runs_of(good)) == 2
+    assert (world.runs_of(bad), world.now_of(bad).enabled) == ([], True)
+
+
+def _same_shard(number: int) -> bool:
+    return keys.wake_shard(id_of("sch", number)) == keys.wake_shard(id_of("sch", 1))
