@@ -264,10 +264,16 @@ def admits(schedule: Schedule | None, occurrence: datetime) -> bool:
 
 
 def _is_one_too_many(schedule: Schedule, occurrence: datetime) -> bool:
-    """Was `occurrence` looked ahead, before an edit left the schedule fewer runs?"""
+    """Was `occurrence` looked ahead, before an edit left the schedule fewer runs?
+
+    They are counted only right after an edit, as long as nothing fired since: later on some of those between the
+    watermark and `occurrence` may have been missed, by a tick that died before it could say so.
+    """
     left = schedule.runs_left
     if left is None or occurrence <= schedule.watermark:
         return False
+    if schedule.watermark > schedule.effective_at or occurrence > schedule.effective_at + ALWAYS_FIRES:
+        return left == 0
     return count(schedule.settings, schedule.anchor, schedule.watermark, occurrence) > left
 
 

@@ -49,3 +49,17 @@ def test_runs_that_were_called_off_while_they_waited_do_not_hold_up_the_next() -
 
         (by_hand,) = [run for run in deployment.watcher.runs.values() if run.origin == "manual"]
         assert by_hand.status == "completed"
+
+
+def test_what_was_missed_does_not_use_up_runs_while_a_tick_has_not_come_to_its_end() -> None:
+    """Its runs are put and sent, its schedule is not advanced: to `admits` all that was missed is still to come."""
+    with deployed("one too many") as deployment:
+        a_schedule(deployment, expression="20s", max_runs=12)
+        deployment.simulation.sleep(900)
+        dying = deployment.process("tick", crash_at=5)  # before it advances
+        deployment.simulation.join([deployment.tick(dying)])
+        assert dying.crashed
+        ticks(deployment, 3)
+
+        assert deployment.watcher.told == []
+        assert {run.status for run in deployment.watcher.runs.values()} == {"completed"}
