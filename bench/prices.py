@@ -10,8 +10,8 @@ Rules, from the DynamoDB developer guide (read and write consumption; global sec
 - SQS counts every started 64 KB of a request. HTTP APIs count every started 512 KB.
 
 Prices are list prices of us-east-1 as of 2026-11, first tier, no free tier. They were compared with public pages that
-quote AWS (its white papers for Lambda and HTTP APIs; third parties of 2025 and 2026 for DynamoDB, SQS, S3 requests and
-CloudWatch Logs), never with a bill. Not verified at all: KMS, Secrets Manager, storage and backup, metrics, alarms. Not
+quote AWS (its white papers for Lambda and HTTP APIs; third parties of 2025 and 2026 for DynamoDB, SQS, S3 requests, KMS
+and CloudWatch Logs), never with a bill. Not verified: Secrets Manager, storage and backup, metrics, alarms. Not
 counted: data transfer out, X-Ray; polls of an idle queue and what is paid by the month, except by `idle_cost`.
 """
 
