@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.domain import firing, message
+from shared.domain.attempt import Attempt
 from shared.domain.message import RunMessage
 from shared.domain.project import DEFAULT_PROJECT, Project
 from shared.domain.record import derived_id
-from shared.domain.run import Attempt, Run
+from shared.domain.run import Run
 from shared.domain.schedule import Schedule, ScheduleSettings
 from shared.domain.source import Source
 from shared.domain.workflow import VersionReason, Workflow, WorkflowSettings, WorkflowVersion, version_of

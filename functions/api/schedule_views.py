@@ -10,7 +10,8 @@ from shared.domain.firing import Due, fired
 from shared.domain.record import Instant
 from shared.domain.recurrence import END, Mark, Recurrence, mark
 from shared.domain.run import Run, RunStatus
-from shared.domain.schedule import Schedule, ScheduleState, Timing, jitter, next_fire, recurrence_of, state
+from shared.domain.schedule import Schedule, ScheduleState, jitter, next_fire, state
+from shared.domain.timing import Timing, recurrence_of
 from shared.domain.wording import DAYS_AHEAD, daylight_note, explain
 from shared.domain.zones import zone
 from shared.errors import PayloadGone

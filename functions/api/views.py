@@ -4,10 +4,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from shared.domain.attempt import Attempt
 from shared.domain.dead_letter import NO_PROJECT, DeadLetter
 from shared.domain.project import DEFAULT_PROJECT
 from shared.domain.record import Instant
-from shared.domain.run import Attempt, Run, RunStatus
+from shared.domain.run import Run, RunStatus
 from shared.domain.source import Source, SourceCheck, SourceStatus
 from shared.domain.workflow import WorkflowVersion
 from shared.errors import PayloadGone, cut

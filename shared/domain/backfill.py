@@ -9,7 +9,8 @@ from pydantic import Field
 from shared.domain.overlap import MAX_QUEUE, Overlap
 from shared.domain.record import Instant, Record
 from shared.domain.run import Run, RunStatus
-from shared.domain.schedule import TICK_OF_TIME, Schedule, count, occurrences
+from shared.domain.schedule import Schedule
+from shared.domain.timing import TICK_OF_TIME, count, occurrences
 from shared.errors import Conflict, Invalid
 
 MAX_OCCURRENCES = 10_000

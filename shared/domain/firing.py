@@ -7,18 +7,12 @@ from typing import NamedTuple
 
 from shared.domain.record import to_milliseconds
 from shared.domain.recurrence import Interval, count_between
-from shared.domain.schedule import (
-    ALWAYS_FIRES,
-    LOOK_AHEAD,
+from shared.domain.schedule import ALWAYS_FIRES, LOOK_AHEAD, CatchUp, Schedule, ScheduleSettings, is_tried, jitter
+from shared.domain.timing import (
     TICK_OF_TIME,
     TIMING,
-    CatchUp,
-    Schedule,
-    ScheduleSettings,
     Timing,
     checked,
-    is_tried,
-    jitter,
     next_occurrence,
     occurrences,
     recurrence_of,

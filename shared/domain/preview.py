@@ -7,7 +7,8 @@ from itertools import chain, islice
 from shared.domain import firing
 from shared.domain.firing import Due
 from shared.domain.recurrence import END
-from shared.domain.schedule import Schedule, Timing, all_fired, count, is_tried, jitter, occurrences
+from shared.domain.schedule import Schedule, all_fired, is_tried, jitter
+from shared.domain.timing import Timing, count, occurrences
 from shared.errors import Invalid
 
 FARTHEST = timedelta(days=3653)  # for which the occurrences until then are counted

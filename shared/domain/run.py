@@ -402,51 +402,6 @@ def saved(run: Run) -> Run:
     return run.model_copy(update={"revision": run.revision + 1})
 
 
-class StepStatus(StrEnum):
-    completed = "completed"
-    failed = "failed"
-
-
-class Step(BaseModel):
-    """One component of the flow in one attempt, as far as LangFlow's answer tells."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    component_id: str | None = None
-    status: StepStatus
-    duration_seconds: float | None = None
-    error: str | None = None
-
-
-class LogLine(BaseModel):
-    """One event in the life of a run, as the executor logged it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    at: Instant
-    level: str = "INFO"
-    event: str
-    message: str | None = None
-
-
-class Attempt(Record):
-    """The page of one attempt: when, where, what came out, its steps and log lines. At most 64 KB."""
-
-    run_id: str
-    number: int
-    started_at: Instant
-    ended_at: Instant | None = None
-    worker: str | None = None
-    error: RunError | None = None
-    output: Any = None
-    output_key: str | None = None
-    output_bytes: int | None = None
-    steps: tuple[Step, ...] = ()
-    logs: tuple[LogLine, ...] = ()
-    expires_at: Instant | None = None
-
-
 def error_of(code: str, message: str, attempt: int) -> RunError:
     """A failure that is ours to name, not LangFlow's."""
     return RunError(code=code, message=cut(message), attempt=attempt)

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from shared.domain.attempt import Step, StepStatus
 from shared.domain.flow import RemoteFlow
-from shared.domain.run import Step, StepStatus
 from shared.errors import Delivered, FlowFailure, cut
 from shared.langflow import refusals
 from shared.langflow.connection import Reply, array, mapping

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.domain.attempt import Step
 from shared.domain.flow import looks_secret
-from shared.domain.run import Step
 from shared.langflow.connection import mapping
 
 # The field that takes a component's text, by the type its id begins with. The chat input takes it by itself.

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
-from shared.domain.run import Step
+from shared.domain.attempt import Step
 from shared.domain.source import Dialect, SourceCheck
 from shared.errors import Delivered, FlowFailure, Invalid
 from shared.langflow import answers, calls, refusals

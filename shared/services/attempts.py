@@ -10,10 +10,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from shared import payloads
 from shared.domain import run as run_rules
+from shared.domain.attempt import Attempt, LogLine, Step
 from shared.domain.breaker import Breaker
 from shared.domain.project import Retention
 from shared.domain.retry import RetryPolicy
-from shared.domain.run import Attempt, LogLine, Run, RunStatus, Step
+from shared.domain.run import Run, RunStatus
 from shared.domain.source import Source
 from shared.domain.workflow import WorkflowSettings, WorkflowVersion
 from shared.errors import Conflict, Delivered, FlowFailure, NotFound, PayloadGone, cut

@@ -13,8 +13,9 @@ from shared import payloads
 from shared.domain import firing as rules
 from shared.domain.firing import beginning
 from shared.domain.record import id_time
-from shared.domain.schedule import LOOK_AHEAD, TIMING, Schedule, ScheduleSettings, checked, settled
+from shared.domain.schedule import LOOK_AHEAD, Schedule, ScheduleSettings
 from shared.domain.source import Source
+from shared.domain.timing import TIMING, checked, settled
 from shared.domain.workflow import Workflow, require_time
 from shared.errors import Conflict, Invalid, NotFound, Unavailable
 from shared.observability import logger

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.domain import run as run_rules
+from shared.domain.attempt import Attempt
 from shared.domain.retry import RetryPolicy
-from shared.domain.run import Attempt, Resend, Run, WakeLater, WorkerLost
+from shared.domain.run import Resend, Run, WakeLater, WorkerLost
 from shared.errors import SparkError
 from shared.observability import about, logger
 from shared.queue import RunQueue

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
+from shared.domain.attempt import Attempt
 from shared.domain.record import EPOCH, id_time, instant_text, new_id
-from shared.domain.run import Attempt, Origin, Run, RunStatus, saved
+from shared.domain.run import Origin, Run, RunStatus, saved
 from shared.errors import NotFound, SchemaTooNew, Unavailable
 from shared.store import keys
 from shared.store.codec import Codec

@@ -12,7 +12,8 @@ from typing import Any
 from shared.domain.overlap import Overlap
 from shared.domain.record import id_time
 from shared.domain.run import FINAL
-from shared.domain.schedule import TIMING, CatchUp, Schedule, ScheduleSettings, jitter, next_occurrence
+from shared.domain.schedule import CatchUp, Schedule, ScheduleSettings, jitter
+from shared.domain.timing import TIMING, next_occurrence
 from shared.store.keys import Key
 from shared.store.runs import _decode as read_run
 from shared.store.schedules import SLOTS, ScheduleStore

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.domain.run import StepStatus
+from shared.domain.attempt import StepStatus
 from shared.domain.source import Dialect, SourceCheck
 from shared.errors import Delivered, FlowFailure
 from shared.langflow import FlowAnswer, FlowCall, LangFlow, Running, Stopper, answers

@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError, ParamValidationError
 
 from shared.domain.api_key import ApiKey
+from shared.domain.attempt import Attempt, LogLine, Step, StepStatus
 from shared.domain.backfill import Backfill, Reprocess
 from shared.domain.breaker import Breaker
 from shared.domain.dead_letter import DeadLetter, DeadLetterReason
@@ -17,21 +18,7 @@ from shared.domain.leases import Leases
 from shared.domain.overlap import Slot
 from shared.domain.project import DEFAULT_PROJECT
 from shared.domain.record import instant_text
-from shared.domain.run import (
-    Attempt,
-    LogLine,
-    Origin,
-    Run,
-    RunStatus,
-    Step,
-    StepStatus,
-    await_job,
-    claim,
-    complete,
-    error_of,
-    fail,
-    skip,
-)
+from shared.domain.run import Origin, Run, RunStatus, await_job, claim, complete, error_of, fail, skip
 from shared.domain.schedule import Schedule, run_id
 from shared.domain.source import Dialect, SourceCheck
 from shared.errors import Conflict, NotFound

@@ -15,6 +15,7 @@ import pytest
 from bench.prices import base_write_units, item_bytes
 from shared.domain import run as run_rules
 from shared.domain.api_key import ApiKey
+from shared.domain.attempt import Attempt, LogLine, Step, StepStatus
 from shared.domain.backfill import Backfill, BackfillStatus, Reprocess
 from shared.domain.breaker import Breaker
 from shared.domain.dead_letter import DeadLetter, DeadLetterReason
@@ -27,7 +28,7 @@ from shared.domain.project import Retention
 from shared.domain.record import Record
 from shared.domain.recurrence import Kind
 from shared.domain.retry import RetryPolicy
-from shared.domain.run import Attempt, LogLine, Origin, RunError, RunStatus, Step, StepStatus
+from shared.domain.run import Origin, RunError, RunStatus
 from shared.domain.schedule import CatchUp, Overlap, run_id
 from shared.domain.source import Dialect, SourceCheck
 from shared.domain.workflow import FlowFacts, VersionReason, WorkflowSettings

@@ -6,12 +6,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.domain.attempt import Attempt, LogLine, Step
 from shared.domain.backfill import Backfill, BackfillStatus, Reprocess
 from shared.domain.leases import Leases
 from shared.domain.overlap import Slot
 from shared.domain.record import Record, derived_id, id_time, instant_text, new_id, to_milliseconds
 from shared.domain.retry import RetryPolicy
-from shared.domain.run import Attempt, LogLine, Origin, RunError, RunStatus, Step
+from shared.domain.run import Origin, RunError, RunStatus
 from shared.domain.schedule import CatchUp, Overlap, Schedule, run_id
 from shared.domain.source import Source, SourceCheck
 from shared.domain.workflow import FlowFacts, Workflow, WorkflowSettings, WorkflowVersion

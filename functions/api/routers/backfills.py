@@ -18,7 +18,7 @@ from shared.domain.backfill import Backfill, Reprocess
 from shared.domain.overlap import Overlap
 from shared.domain.record import Instant
 from shared.domain.run import CLOCK_SKEW, Run, RunStatus
-from shared.domain.schedule import TICK_OF_TIME, Reachable
+from shared.domain.timing import TICK_OF_TIME, Reachable
 from shared.errors import NotFound
 
 router = table.router("schedules")

@@ -12,7 +12,7 @@ from functions.api.schedule_views import PreviewAnswer, preview_answer
 from shared import wiring
 from shared.domain import preview
 from shared.domain.recurrence import Kind
-from shared.domain.schedule import Reachable, Timing, anchor_of, checked, recurrence_of, settled
+from shared.domain.timing import Reachable, Timing, anchor_of, checked, recurrence_of, settled
 from shared.services.scheduling import within
 
 router = table.router("schedules")

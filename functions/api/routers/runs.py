@@ -17,8 +17,9 @@ from functions.api.starting import RunQuery
 from functions.api.sweeps import SweepAnswer, SweepFields
 from functions.api.views import RunView, run_view
 from shared import wiring
+from shared.domain.attempt import Attempt, LogLine, Step
 from shared.domain.record import Instant, Moment
-from shared.domain.run import FINAL, Attempt, LogLine, Run, RunError, RunStatus, Step
+from shared.domain.run import FINAL, Run, RunError, RunStatus
 from shared.errors import Invalid, SparkError
 from shared.services import submission, sweeping
 from shared.services.sweeping import Swept

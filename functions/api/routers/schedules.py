@@ -22,7 +22,8 @@ from shared.domain import schedule as rules
 from shared.domain.overlap import Overlap
 from shared.domain.recurrence import Kind
 from shared.domain.run import Run
-from shared.domain.schedule import Expression, Schedule, ScheduleSettings, ScheduleState
+from shared.domain.schedule import Schedule, ScheduleSettings, ScheduleState
+from shared.domain.timing import Expression
 from shared.domain.workflow import InputText, Name, ShortText, Tweaks
 from shared.errors import Invalid
 from shared.services import sweeping

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from functions.api import dependencies
 from shared import wiring
 from shared.domain import run as run_rules
-from shared.domain.run import Attempt, LogLine, Run, RunError, Step, StepStatus
+from shared.domain.attempt import Attempt, LogLine, Step, StepStatus
+from shared.domain.run import Run, RunError
 from shared.errors import Unavailable
 from shared.queue import RunQueue
 from shared.services import sweeping

@@ -20,7 +20,7 @@ from shared.domain.backfill import (
 )
 from shared.domain.overlap import Overlap
 from shared.domain.run import RunStatus
-from shared.domain.schedule import TICK_OF_TIME
+from shared.domain.timing import TICK_OF_TIME
 from shared.errors import Conflict, Invalid
 from tests.fakes import NOON
 from tests.world import a_run, a_schedule, id_of

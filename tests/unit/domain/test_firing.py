@@ -21,9 +21,9 @@ from shared.domain.schedule import (
     admits,
     jitter,
     next_fire,
-    next_occurrence,
     state,
 )
+from shared.domain.timing import next_occurrence
 from shared.errors import Invalid
 from tests.fakes import NOON
 from tests.world import a_schedule

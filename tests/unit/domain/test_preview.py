@@ -8,18 +8,8 @@ from hypothesis import strategies as st
 
 from shared.domain import preview
 from shared.domain.firing import evaluate
-from shared.domain.schedule import (
-    Kind,
-    Schedule,
-    ScheduleState,
-    Timing,
-    all_fired,
-    count,
-    jitter,
-    next_fire,
-    occurrences,
-    state,
-)
+from shared.domain.schedule import Kind, Schedule, ScheduleState, all_fired, jitter, next_fire, state
+from shared.domain.timing import Timing, count, occurrences
 from shared.errors import Invalid
 from tests.fakes import NOON
 from tests.world import a_schedule

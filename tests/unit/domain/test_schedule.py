@@ -11,19 +11,8 @@ from pydantic import ValidationError
 
 from shared.domain import schedule as rules
 from shared.domain.record import id_time
-from shared.domain.schedule import (
-    Schedule,
-    ScheduleSettings,
-    admits,
-    checked,
-    exclusion,
-    is_occurrence,
-    jitter,
-    next_occurrence,
-    occurrences,
-    run_id,
-    settled,
-)
+from shared.domain.schedule import Schedule, ScheduleSettings, admits, jitter, run_id
+from shared.domain.timing import checked, exclusion, is_occurrence, next_occurrence, occurrences, settled
 from shared.errors import Invalid
 from tests.fakes import NOON
 from tests.world import a_schedule

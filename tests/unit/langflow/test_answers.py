@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain.run import StepStatus
+from shared.domain.attempt import StepStatus
 from shared.errors import Delivered, FlowFailure
 from shared.langflow import answers
 from shared.langflow.connection import Reply

@@ -8,7 +8,8 @@ import pytest
 
 from shared.domain.backfill import PASS, Backfill, BackfillStatus, Reprocess, in_range
 from shared.domain.run import Origin, Run, RunStatus
-from shared.domain.schedule import TICK_OF_TIME, Overlap, Schedule, run_id
+from shared.domain.schedule import Overlap, Schedule, run_id
+from shared.domain.timing import TICK_OF_TIME
 from shared.errors import Conflict, NotFound
 from tests.fakes import NOON, Crash
 from tests.world import TICK, WAKE_AFTER, World, a_run, id_of

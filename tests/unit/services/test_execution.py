@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from shared.domain import message
+from shared.domain.attempt import Step, StepStatus
 from shared.domain.breaker import Breaker
 from shared.domain.retry import RetryPolicy
-from shared.domain.run import Run, RunStatus, Step, StepStatus
+from shared.domain.run import Run, RunStatus
 from shared.domain.source import SourceStatus
 from shared.domain.workflow import WorkflowSettings
 from shared.errors import Delivered, FlowFailure
