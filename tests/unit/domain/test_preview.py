@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from shared.domain import preview
 from shared.domain.firing import evaluate
-from shared.domain.schedule import Kind, Schedule, ScheduleState, all_fired, jitter, next_fire, state
+from shared.domain.recurrence import Kind
+from shared.domain.schedule import Schedule, ScheduleState, all_fired, jitter, next_fire, state
 from shared.domain.timing import Timing, count, occurrences
 from shared.errors import Invalid
 from tests.fakes import NOON
