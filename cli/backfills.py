@@ -1,18 +1,93 @@
 """Backfills: what a schedule would have run in a range of the past, run now."""
 
+from enum import StrEnum
+from typing import Annotated
+
 import typer
 from rich.text import Text
 
 from cli import ids, tables, times
 from cli.batches import POLL_SECONDS, failures_in, progress_bar
-from cli.client import Json
-from cli.errors import CliError, ExitCode, usage
+from cli.client import Json, given
+from cli.errors import CliError, ExitCode, speaking_of, usage
 from cli.fires import full_in
-from cli.session import Session
+from cli.inputs import value_of
+from cli.schedule_options import OverlapOption, ScheduleArgument, path
+from cli.session import Session, YesOption
 from cli.tables import Column
 from cli.watch import FINAL
 
 SEARCHED = 500  # newest backfills of a schedule
+
+
+class Reprocess(StrEnum):
+    none = "none"
+    failed = "failed"
+    all = "all"
+
+
+def backfill(
+    session: Session,
+    schedule: ScheduleArgument,
+    since: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="A date or time in the schedule's zone, or 7d for ago.")
+    ],
+    until: Annotated[
+        str | None,
+        typer.Option("--to", metavar="TIME", help="The same; of a date the whole day.", show_default="now"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
+    overlap: OverlapOption = None,
+    reprocess: Annotated[
+        Reprocess, typer.Option("--reprocess", help="Also those that ran at their time?")
+    ] = Reprocess.none,
+    follow: Annotated[bool, typer.Option("--watch", "-w", help="Stay until all runs are over.")] = False,
+    yes: YesOption = False,
+) -> None:
+    """Run now what a schedule would have run in a range of the past, oldest first."""
+    found = session.api.get(path(session, schedule))
+    zone, place = found["settings"]["timezone"], f"/schedules/{found['id']}/backfills"
+    wish = {
+        "start_at": value_of("--from", since, lambda text: times.past_of(text, zone, session.now)),
+        **given(
+            end_at=value_of("--to", until, lambda text: times.past_of(text, zone, session.now, ends=True)),
+            overlap=overlap,
+            reprocess=None if reprocess is Reprocess.none else reprocess,
+        ),
+    }
+    with speaking_of({"start_at": "--from", "end_at": "--to", "overlap": "--overlap"}):
+        plan = session.api.post(place, {**wish, "dry_run": True})
+    if dry_run:
+        show_plan(session, found, plan)
+        return
+    announce(session, found, plan)
+    if plan["total"]:
+        session.confirm(f"Start {count(plan['total'], 'run')}?", yes=yes)
+        settle(session, session.api.post(place, wish), follow=follow)
+    elif session.json:
+        session.print_json(plan)
+
+
+def backfills(
+    session: Session,
+    schedule: ScheduleArgument,
+    cancel: Annotated[
+        str | None,
+        typer.Option("--cancel", metavar="ID", help="Let this one, or `last`, start no more runs."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show.")] = 20,
+) -> None:
+    """List the backfills of a schedule, newest first, or cancel one."""
+    found = session.api.get(path(session, schedule))
+    place = f"/schedules/{found['id']}/backfills"
+    if cancel is None:
+        show_list(session, found, list(session.api.items(place, limit)))
+        return
+    meant = resolve(session, found["id"], cancel)
+    cancelled = session.api.post(f"{place}/{meant['id']}/cancel")
+    if session.json:
+        session.print_json(cancelled)
+    session.note(f"{tables.short(meant['id'])} is {cancelled['status']}: {progress(cancelled)}.")
 
 
 def show_plan(session: Session, schedule: Json, plan: Json) -> None:

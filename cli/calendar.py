@@ -12,11 +12,12 @@ from rich.text import Text
 
 from cli import ids, tables, times
 from cli.client import Json
+from cli.fires import PAGE
+from cli.inputs import value_of
 from cli.session import Session
 from cli.tables import Column
 
 DAYS = 7
-PAGE = 100  # fires in one answer of the API
 TIMES = "\N{MULTIPLICATION SIGN}"
 SHOWN = 4  # fires of a day that are told one by one
 
@@ -39,7 +40,7 @@ class Row:
 
 def show(session: Session, schedules: Sequence[Json], zone_name: str | None) -> None:
     """The week of `schedules`, in one time zone: the one that was said, or theirs if they have the same, or UTC."""
-    zone = times.zone_of(zone_name) if zone_name else common_zone(schedules)
+    zone = value_of("--tz", zone_name, times.zone_of) or common_zone(schedules)
     today = session.now.astimezone(zone).date()
     dates = [today + timedelta(days=number) for number in range(DAYS)]
     titles = ["NAME", *(day.isoformat() for day in dates)]
@@ -82,18 +83,18 @@ def week(session: Session, schedule: Json, dates: Sequence[date], zone: ZoneInfo
             known += fires
         gaps = reach is not None and reach < ends
         step = regular_step(among(known, begins, ends), gaps=False)
-        if gaps and step is not None:
-            fires, reach = look(session, schedule, ends - step - times.LEAST)
+        if reach is not None and gaps and step is not None:
+            fires, reach = look(session, schedule, max(reach, ends - step - times.LEAST))
             known += fires
         days.append(Day(begins, ends, tuple(among(known, begins, ends)), gaps))
     return tuple(days)
 
 
 def look(session: Session, schedule: Json, after: datetime) -> tuple[list[datetime], datetime | None]:
-    """Some fires after that moment, and up to where these are all; None: there are no more."""
+    """Some fires after that moment, and up to where these are all, jitter included; None: there are no more."""
     answer = session.api.get(f"/schedules/{schedule['id']}/preview", count=PAGE, after=times.instant_text(after))
     fires = [times.parse_instant(fire["scheduled_for"]) for fire in answer["items"]]
-    return fires, fires[-1] if len(fires) == PAGE else None
+    return fires, times.parse_instant(answer["items"][-1]["fires_at"]) if len(fires) == PAGE else None
 
 
 def among(fires: Sequence[datetime], begins: datetime, ends: datetime) -> list[datetime]:

@@ -3,16 +3,28 @@
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 
-from cli.errors import usage
+from cli.errors import CliError, usage
 from cli.session import Session
 
 STDIN = "-"
 VARIABLE = "env:"
+T = TypeVar("T")
+
+
+def value_of(option: str, text: str | None, read: Callable[[str], T]) -> T | None:
+    """What `option` says, as `read` understands it; its complaints name the option. None when nothing was said."""
+    if text is None:
+        return None
+    try:
+        return read(text)
+    except CliError as error:
+        raise CliError(f"{option}: {error}", hint=error.hint, exit_code=error.exit_code) from error
 
 
 def read_text(source: str) -> str:

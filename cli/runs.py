@@ -9,7 +9,9 @@ from rich.text import Text
 from cli import completion, ids, tables, times, watch
 from cli.client import Json, given
 from cli.errors import EXIT_STATUS
+from cli.inputs import value_of
 from cli.session import Noun, Session, YesOption
+from cli.sweeps import sweep
 from cli.tables import Column
 
 app = Noun(help="Executions of workflows.")
@@ -46,7 +48,6 @@ AheadOption = Annotated[
     bool, typer.Option("--ahead", help="Also those of the next minutes, which schedules have made ahead of their time.")
 ]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show.")]
-SWEPT_AT_ONCE = 500  # the API's limit
 
 
 @app.verb("list")
@@ -140,7 +141,7 @@ def cancel_all(
 ) -> None:
     """Stop all unfinished runs that the filters find."""
     session.confirm("Cancel all unfinished runs that fit?", yes=yes)
-    sweep(session, "cancel", filters(session, workflow, schedule, status, since, until))
+    sweep(session, "/runs/cancel", filters(session, workflow, schedule, status, since, until), "cancelled")
 
 
 @app.verb("retry-all")
@@ -155,7 +156,7 @@ def retry_all(
 ) -> None:
     """Run again all that the filters find: by default the failed ones."""
     session.confirm("Run all of them again?", yes=yes)
-    sweep(session, "retry", filters(session, workflow, schedule, status, since, until))
+    sweep(session, "/runs/retry", filters(session, workflow, schedule, status, since, until), "run again")
 
 
 def path(session: Session, run: str) -> str:
@@ -175,29 +176,14 @@ def filters(
         workflow_id=workflow and ids.resolve(session.api, "workflows", workflow),
         schedule_id=schedule and ids.resolve(session.api, "schedules", schedule),
         status=status,
-        since=since and times.instant_of(since, session.now),
-        until=until and times.instant_of(until, session.now),
+        since=value_of("--since", since, lambda text: times.instant_of(text, session.now)),
+        until=value_of("--until", until, lambda text: times.instant_of(text, session.now)),
     )
 
 
 def is_due(ahead: bool) -> str | None:
     """The filter of lists that leaves out runs whose time has not come."""
     return None if ahead else "true"
-
-
-def sweep(session: Session, verb: str, wanted: Json) -> None:
-    """Do it to all runs that are `wanted`, as many calls as it takes."""
-    total, cursor = {"matched": 0, "changed": 0}, None
-    while True:
-        answer = session.api.post(f"/runs/{verb}", given(**wanted, limit=SWEPT_AT_ONCE, cursor=cursor))
-        total = {key: total[key] + answer[key] for key in total}
-        cursor = answer["next_cursor"]
-        if cursor is None:
-            break
-    if session.json:
-        session.print_json(total)
-    done = {"cancel": "cancelled", "retry": "run again"}[verb]
-    session.note(f"{total['changed']} of {total['matched']} {done}.")
 
 
 def columns(session: Session) -> list[Column]:
@@ -246,9 +232,10 @@ def step_took(step: Json, session: Session) -> str:
 
 
 def detail(run: Json, session: Session) -> Text | str:
-    """The one thing worth knowing: why it failed, when it goes on, or what it was asked."""
+    """The one thing worth knowing: why it failed, when it begins or goes on, or what it was asked."""
     if run["status"] == "pending" and run.get("not_before"):
-        return Text(f"again {times.until(run['not_before'], session.now)}", "yellow")
+        what = "again" if run["attempt"] else "due"
+        return Text(f"{what} {times.until(run['not_before'], session.now)}", "yellow")
     if run.get("error") and run["status"] != "completed":
         return Text(tables.first_line(f"{run['error']['code']}: {run['error']['message']}"), "red")
     return tables.first_line(run.get("input"))

@@ -47,33 +47,6 @@ def next_or_state(schedule: Json, now: datetime, roomy: bool) -> Text | str:
     return next_of(schedule, now) or ("" if roomy else tables.state(schedule["state"]))
 
 
-def run_columns(session: Session, zone: str) -> list[Column]:
-    return [
-        Column("ID", lambda run: tables.short(run["id"]), style="cyan"),
-        Column("FOR", lambda run: occurrence(run, zone, session.now), style="bold"),
-        Column("STATUS", lambda run: tables.state(run["status"])),
-        Column("LATE", lambda run: lateness(run), right=True),
-        Column("TOOK", lambda run: running.took(run, session), right=True),
-        Column("", lambda run: running.detail(run, session), flexible=True, style="dim"),
-    ]
-
-
-def occurrence(run: Json, zone: str, now: datetime) -> str:
-    """The time that it is the run of; how it came about if that was not the clock."""
-    at = run.get("scheduled_for")
-    when = times.brief(times.parse_instant(at).astimezone(times.zone_or_utc(zone)), now) if at else ""
-    origin = run.get("origin", "schedule")
-    return when if origin == "schedule" else " ".join(filter(None, [when, origin]))
-
-
-def lateness(run: Json) -> str:
-    """How long after its time the clock's run began. Others have no time to keep."""
-    if run.get("origin") != "schedule" or not run.get("scheduled_for") or not run.get("started_at"):
-        return ""
-    late = times.parse_instant(run["started_at"]) - times.parse_instant(run["scheduled_for"])
-    return times.span(max(late.total_seconds(), 0))
-
-
 def show_timing(session: Session, schedule: Json) -> None:
     """What was just saved, in words, and its next fires: is it what was meant?"""
     if session.json:

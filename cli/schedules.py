@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import backfills as filling
-from cli import calendar, completion, fires, ids, tables, times, watch
+from cli import backfills, calendar, completion, fires, ids, schedule_runs, tables, watch
 from cli import runs as running
 from cli import schedule_views as views
 from cli.client import Json, given
@@ -14,27 +13,25 @@ from cli.errors import EXIT_STATUS, speaking_of, usage
 from cli.inputs import parse_tweaks, said_input
 from cli.options import spread
 from cli.schedule_options import (
-    WITHOUT_ZONE,
     ClearOption,
     Conduct,
     InputFileOption,
     InputOption,
     OverlapOption,
-    Rule,
+    PerhapsScheduleArgument,
+    ScheduleArgument,
     SessionOption,
-    Timing,
     TweakOption,
     cleared,
-    one_rule,
     options,
-    rule_in,
+    path,
 )
 from cli.session import Noun, Session, YesOption
+from cli.sweeps import sweep
+from cli.timing_options import WITHOUT_ZONE, Rule, Timing, one_rule
 from cli.workflows import retry_policy
 
 app = Noun(help="When workflows run by themselves.")
-
-SWEPT_AT_ONCE = 500  # the API's limit
 
 
 class State(StrEnum):
@@ -43,18 +40,6 @@ class State(StrEnum):
     finished = "finished"
 
 
-class Reprocess(StrEnum):
-    none = "none"
-    failed = "failed"
-    all = "all"
-
-
-ScheduleArgument = Annotated[
-    str, typer.Argument(metavar="SCHEDULE", help="Name or id.", autocompletion=completion.names("schedules"))
-]
-PerhapsScheduleArgument = Annotated[
-    str | None, typer.Argument(metavar="SCHEDULE", help="Name or id.", autocompletion=completion.names("schedules"))
-]
 AllOption = Annotated[bool, typer.Option("--all", help="Every schedule.")]
 
 
@@ -172,7 +157,7 @@ def pause(
     if is_for_many(schedule, all, workflow):
         if reason is not None:
             raise usage("--reason is for one schedule.")
-        sweep(session, "pause", workflow, yes=yes)
+        change_all(session, "pause", workflow, yes=yes)
         return
     paused = session.api.post(f"{path(session, str(schedule))}/pause", given(reason=reason))
     if session.json:
@@ -190,7 +175,7 @@ def resume(
 ) -> None:
     """Let a schedule fire again from now on; with --all or --workflow, many. What a pause left out stays out."""
     if is_for_many(schedule, all, workflow):
-        sweep(session, "resume", workflow, yes=yes)
+        change_all(session, "resume", workflow, yes=yes)
         return
     resumed = session.api.post(f"{path(session, str(schedule))}/resume")
     if session.json:
@@ -222,140 +207,10 @@ def trigger(
     watch.settle(session, started, follow=follow or wait, quiet=wait)
 
 
-@app.verb()
-@spread
-def preview(
-    session: Session,
-    timing: Timing,
-    what: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[EXPRESSION|SCHEDULE]",
-            help='"0 9 * * 1-5", @daily, 30m, "in 10m", 2030-12-24T09:00; or the name or id of a schedule.',
-            autocompletion=completion.names("schedules"),
-        ),
-    ] = None,
-    schedule: Annotated[
-        str | None,
-        typer.Option("--schedule", help="A schedule, by name or id.", autocompletion=completion.names("schedules")),
-    ] = None,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, max=100, help="How many fires.")] = 10,
-) -> None:
-    """Say in words what an expression means, and when it, or a schedule, will fire."""
-    rule = timing.rule
-    if [what, schedule, rule].count(None) != 2:
-        raise usage("Name one thing: an expression or a schedule.", 'Such as spark schedule preview "0 9 * * 1-5"')
-    if what is not None:
-        rule, schedule = (rule_in(what), None) if rule_in(what) else (None, what)
-    if rule is None:
-        of_saved(session, str(schedule), timing, count)
-        return
-    fields = {**timing.fields(timing.tz or WITHOUT_ZONE, session.now), **rule.fields}
-    with speaking_of(options(rule)):
-        fires.show(session, session.api.post("/schedules/preview", {**fields, "count": count}))
-
-
-@app.verb(epilog=EXIT_STATUS)
-def backfill(
-    session: Session,
-    schedule: ScheduleArgument,
-    since: Annotated[
-        str, typer.Option("--from", metavar="TIME", help="A date or time in the schedule's zone, or 7d for ago.")
-    ],
-    until: Annotated[
-        str | None,
-        typer.Option("--to", metavar="TIME", help="The same; of a date the whole day.", show_default="now"),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would run.")] = False,
-    overlap: OverlapOption = None,
-    reprocess: Annotated[
-        Reprocess, typer.Option("--reprocess", help="Also those that ran at their time?")
-    ] = Reprocess.none,
-    follow: Annotated[bool, typer.Option("--watch", "-w", help="Stay until all runs are over.")] = False,
-    yes: YesOption = False,
-) -> None:
-    """Run now what a schedule would have run in a range of the past, oldest first."""
-    found = session.api.get(path(session, schedule))
-    zone, place = found["settings"]["timezone"], f"/schedules/{found['id']}/backfills"
-    wish = {
-        "start_at": times.past_of(since, zone, session.now),
-        **given(
-            end_at=until and times.past_of(until, zone, session.now, ends=True),
-            overlap=overlap,
-            reprocess=None if reprocess is Reprocess.none else reprocess,
-        ),
-    }
-    with speaking_of({"start_at": "--from", "end_at": "--to", "overlap": "--overlap"}):
-        plan = session.api.post(place, {**wish, "dry_run": True})
-    if dry_run:
-        filling.show_plan(session, found, plan)
-        return
-    filling.announce(session, found, plan)
-    if plan["total"]:
-        session.confirm(f"Start {filling.count(plan['total'], 'run')}?", yes=yes)
-        filling.settle(session, session.api.post(place, wish), follow=follow)
-    elif session.json:
-        session.print_json(plan)
-
-
-@app.verb()
-def backfills(
-    session: Session,
-    schedule: ScheduleArgument,
-    cancel: Annotated[
-        str | None,
-        typer.Option("--cancel", metavar="ID", help="Let this one, or `last`, start no more runs."),
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show.")] = 20,
-) -> None:
-    """List the backfills of a schedule, newest first, or cancel one."""
-    found = session.api.get(path(session, schedule))
-    place = f"/schedules/{found['id']}/backfills"
-    if cancel is None:
-        filling.show_list(session, found, list(session.api.items(place, limit)))
-        return
-    meant = filling.resolve(session, found["id"], cancel)
-    cancelled = session.api.post(f"{place}/{meant['id']}/cancel")
-    if session.json:
-        session.print_json(cancelled)
-    session.note(f"{tables.short(meant['id'])} is {cancelled['status']}: {filling.progress(cancelled)}.")
-
-
-@app.verb()
-def runs(
-    session: Session,
-    schedule: ScheduleArgument,
-    status: running.StatusOption = None,
-    since: running.SinceOption = None,
-    until: running.UntilOption = None,
-    ahead: running.AheadOption = False,
-    limit: running.LimitOption = 20,
-) -> None:
-    """List the runs of a schedule, newest first, and how late they began."""
-    id = ids.resolve(session.api, "schedules", schedule)
-    wanted = running.filters(session, None, None, status, since, until)
-    found = list(session.api.items(f"/schedules/{id}/runs", limit, **wanted, due=running.is_due(ahead)))
-    if session.json:
-        session.print_json(found)
-    elif not found:
-        session.note(f"No runs. Start one: spark schedule trigger {tables.short(id)} --watch")
-    else:
-        zone = session.api.get(f"/schedules/{id}")["settings"]["timezone"]
-        tables.show_table(session.out, found, views.run_columns(session, zone))
-
-
-def path(session: Session, schedule: str) -> str:
-    return f"/schedules/{ids.resolve(session.api, 'schedules', schedule)}"
-
-
-def of_saved(session: Session, schedule: str, timing: Timing, count: int) -> None:
-    """The fires of a schedule that exists."""
-    if timing != Timing():
-        raise usage(
-            f"{schedule!r} is taken for a schedule, which has its own times.",
-            "For an expression say --cron, --every, --once or --in.",
-        )
-    fires.show(session, session.api.get(f"{path(session, schedule)}/preview", count=count))
+app.verb()(fires.preview)
+app.verb(epilog=EXIT_STATUS)(backfills.backfill)
+app.verb()(backfills.backfills)
+app.verb()(schedule_runs.runs)
 
 
 def retry_with(session: Session, schedule: Json, wishes: Json) -> Json:
@@ -380,19 +235,9 @@ def is_for_many(schedule: str | None, all: bool, workflow: str | None) -> bool:
     return many
 
 
-def sweep(session: Session, verb: str, workflow: str | None, *, yes: bool) -> None:
-    """Pause or resume all schedules, or those of a workflow, as many calls as it takes."""
+def change_all(session: Session, verb: str, workflow: str | None, *, yes: bool) -> None:
+    """Pause or resume all schedules, or those of a workflow."""
     whose = f" of {workflow}" if workflow else ""
     session.confirm(f"{verb.capitalize()} all schedules{whose}?", yes=yes)
-    wanted = given(workflow_id=workflow and ids.resolve(session.api, "workflows", workflow), limit=SWEPT_AT_ONCE)
-    total, cursor = {"matched": 0, "changed": 0}, None
-    while True:
-        answer = session.api.post(f"/schedules/{verb}", given(**wanted, cursor=cursor))
-        total = {key: total[key] + answer[key] for key in total}
-        cursor = answer["next_cursor"]
-        if cursor is None:
-            break
-        session.note(f"{total['changed']} {verb}d so far …", "dim")
-    if session.json:
-        session.print_json(total)
-    session.note(f"{total['changed']} of {total['matched']} {verb}d.")
+    wanted = given(workflow_id=workflow and ids.resolve(session.api, "workflows", workflow))
+    sweep(session, f"/schedules/{verb}", wanted, f"{verb}d")

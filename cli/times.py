@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cli.errors import CliError, usage
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
+DURATION = re.compile(r"\d+(?:\.\d+)?|(?:\d+(?:\.\d+)?[smhdw])+")
+PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)")
 DATE = re.compile(r"\d{4}-\d\d-\d\d")
 DAY = timedelta(days=1)
 LEAST = timedelta(milliseconds=1)  # by which the API tells two instants apart
@@ -63,11 +64,17 @@ def between(start: str | None, end: str | None, now: datetime) -> str:
 
 
 def seconds_of(text: str) -> float:
-    """`90`, `90s`, `5m`, `2h`, `1d`."""
-    match = DURATION.fullmatch(text.strip())
-    if match is None:
-        raise usage(f"{text!r} is no length of time.", "Write 90, 90s, 5m, 2h or 1d.")
-    return float(match[1]) * UNITS[match[2] or "s"]
+    """`90`, `90s`, `5m`, `2h`, `1d`, `1h30m`."""
+    if DURATION.fullmatch(text.strip()) is None:
+        raise usage(f"{text!r} is no length of time.", "Write 90, 90s, 5m, 2h, 1d or 1h30m.")
+    return sum(float(number) * UNITS[unit or "s"] for number, unit in PART.findall(text))
+
+
+def whole_seconds(text: str) -> int:
+    seconds = seconds_of(text)
+    if seconds != int(seconds):
+        raise usage(f"{text!r} has a fraction of a second.", "Write whole seconds, such as 90s.")
+    return int(seconds)
 
 
 def instant_of(text: str, now: datetime) -> str:
@@ -96,7 +103,7 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise usage(
-            f"{name!r} is no time zone that this machine knows.", "Write one like America/Sao_Paulo."
+            f"{name!r} is no time zone that this machine knows.", "Write UTC, or a place such as America/Sao_Paulo."
         ) from error
 
 
@@ -139,7 +146,10 @@ def past_of(text: str, zone: str, now: datetime, *, ends: bool = False) -> str:
     """The same for what is over: `2h` is two hours ago, and what would end later ends now."""
     if DURATION.fullmatch(text.strip()):
         return instant_text(now - timedelta(seconds=seconds_of(text)))
-    return min(moment_of(text, zone, now, ends=ends), instant_text(now))
+    try:
+        return min(moment_of(text, zone, now, ends=ends), instant_text(now))
+    except CliError as error:
+        raise usage(str(error), "Write 2030-01-31, 2030-01-31T12:00, 2030-01-31T12:00Z or 7d for ago.") from error
 
 
 def offset(at: datetime) -> str:

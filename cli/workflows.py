@@ -8,7 +8,7 @@ from rich.text import Text
 from cli import batches, completion, flows, ids, tables, times, watch
 from cli.client import Json, given
 from cli.errors import EXIT_STATUS, usage
-from cli.inputs import choose_input, parse_tweaks, read_lines
+from cli.inputs import choose_input, parse_tweaks, read_lines, value_of
 from cli.session import Noun, Session, YesOption
 from cli.tables import Column
 
@@ -77,7 +77,7 @@ def create(
         description=description,
         input_component=input_component,
         output_component=output_component,
-        timeout_seconds=seconds(timeout),
+        timeout_seconds=value_of("--timeout", timeout, times.whole_seconds),
         retry=given(max_attempts=max_attempts, flow_failed=retry_failures) or None,
         tags=tag,
     )
@@ -117,7 +117,7 @@ def update(
         description=description,
         input_component=input_component,
         output_component=output_component,
-        timeout_seconds=seconds(timeout),
+        timeout_seconds=value_of("--timeout", timeout, times.whole_seconds),
         retry=given(max_attempts=max_attempts, flow_failed=retry_failures) or None,
         tags=tag,
     )
@@ -181,7 +181,11 @@ def run(
     if batch is not None and (input is not None or input_file is not None):
         raise usage("Give either --batch or one input.")
     inputs = [choose_input(input, input_file)] if batch is None else read_lines(batch)
-    wishes = given(session_id=session_id, tweaks=parse_tweaks(tweak or []) or None, timeout_seconds=seconds(timeout))
+    wishes = given(
+        session_id=session_id,
+        tweaks=parse_tweaks(tweak or []) or None,
+        timeout_seconds=value_of("--timeout", timeout, times.whole_seconds),
+    )
     id = ids.resolve(session.api, "workflows", workflow)
     wishes |= retry_policy(session, id, given(max_attempts=max_attempts, flow_failed=retry_failures))
     if batch is None:
@@ -215,10 +219,6 @@ def retry_policy(session: Session, workflow_id: str, wishes: Json) -> Json:
         return {}
     own = session.api.get(f"/workflows/{workflow_id}")["settings"]["retry"]
     return {"retry": {**own, **wishes}}
-
-
-def seconds(timeout: str | None) -> int | None:
-    return None if timeout is None else int(times.seconds_of(timeout))
 
 
 def show_list(session: Session, workflows: list[Json]) -> None:

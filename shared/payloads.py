@@ -43,11 +43,31 @@ class Payloads:
             raise
         return json.loads(body.read())
 
+    def delete_below(self, prefix: str) -> None:
+        """Remove everything whose key begins with `prefix`.
+
+        Raises:
+            ClientError: something is still there.
+        """
+        after = prefix
+        while keys := self._keys(prefix, after):
+            answer = self._client.delete_objects(
+                Bucket=self._bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            )
+            for error in answer.get("Errors", []):  # it is a 200 all the same
+                raise ClientError({"Error": {"Code": error["Code"], "Message": error["Message"]}}, "DeleteObjects")
+            after = keys[-1]
+
     def link(self, key: str) -> str:
         """A URL that anybody may fetch the payload from for 15 minutes."""
         return self._client.generate_presigned_url(
             "get_object", Params={"Bucket": self._bucket, "Key": key}, ExpiresIn=LINK_SECONDS
         )
+
+    def _keys(self, prefix: str, after: str) -> list[str]:
+        """Up to 1,000 keys that begin with `prefix`, from the one that follows `after`."""
+        found = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, StartAfter=after)
+        return [each["Key"] for each in found.get("Contents", [])]
 
 
 def run_key(retention: Retention, project: str, run_id: str, name: str) -> str:
@@ -58,7 +78,12 @@ def run_key(retention: Retention, project: str, run_id: str, name: str) -> str:
 
 def schedule_key(project: str, schedule_id: str, digest: str) -> str:
     """Where a large input of a schedule lives, named by its content."""
-    return f"keep/{project}/schedules/{schedule_id}/{digest}.json"
+    return f"{schedule_prefix(project, schedule_id)}{digest}.json"
+
+
+def schedule_prefix(project: str, schedule_id: str) -> str:
+    """Where all large inputs live that a schedule ever had."""
+    return f"keep/{project}/schedules/{schedule_id}/"
 
 
 def definition_key(project: str, digest: str) -> str:

@@ -115,6 +115,10 @@ def a_run(number: int = 1, **changes: Any) -> Run:
     )
 
 
+def settings_of(**changes: Any) -> ScheduleSettings:
+    return ScheduleSettings(**{"kind": "cron", "expression": "0 * * * *", "name": "Hourly", **changes})
+
+
 def a_schedule(number: int = 1, **changes: Any) -> Schedule:
     """A schedule as it is made at noon, each minute. `changes` may name fields of the schedule and of its settings."""
     said = {name: changes.pop(name) for name in list(changes) if name in ScheduleSettings.model_fields}
@@ -251,7 +255,8 @@ class World:
         return sum((ticker.tick_shard(shard, deadline) for shard in handed_on), ticked)
 
     def bury(self, read: RunMessage) -> None:
-        burial.bury(read, self.clock.at, WAKE_AFTER, runs=self.runs, dead_letters=self.dead_letters)
+        stores: dict[str, Any] = {"runs": self.runs, "dead_letters": self.dead_letters}
+        burial.bury(read, self.clock.at, WAKE_AFTER, **stores, ended=self.endings().ended)
 
     def run(self, id: str | Run) -> Run:
         return self.seen.get(DEFAULT_PROJECT, id if isinstance(id, str) else id.id)

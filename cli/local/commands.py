@@ -13,6 +13,7 @@ from rich.text import Text
 
 from cli import config, tables, times
 from cli.errors import CliError
+from cli.inputs import value_of
 from cli.local import logs as function_logs
 from cli.local import stack as stacks
 from cli.local.stack import RunningStack, Stack
@@ -133,7 +134,7 @@ def tick(
 
     They have fired then, and go on from there. `spark schedule pause` and `resume` bring one back to the present.
     """
-    as_of = None if at is None else times.parse_instant(times.instant_of(at, session.now))
+    as_of = value_of("--at", at, lambda text: times.parse_instant(times.instant_of(text, session.now)))
     session.print_json(stacks.tick(Stack(state_dir=state_dir), session.now, as_of))
     if as_of is not None and as_of > session.now:
         session.note(f"Schedules have fired up to {as_of:%Y-%m-%d %H:%M:%S %Z} and go on from there.", "dim")

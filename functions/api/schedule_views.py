@@ -10,7 +10,7 @@ from shared.domain.firing import Due, fired
 from shared.domain.record import Instant
 from shared.domain.recurrence import END, Mark, Recurrence, mark
 from shared.domain.run import Run, RunStatus
-from shared.domain.schedule import Schedule, ScheduleState, jitter, next_fire, state
+from shared.domain.schedule import Schedule, ScheduleState, jitter, next_fire, problem, state
 from shared.domain.timing import Timing, recurrence_of
 from shared.domain.wording import DAYS_AHEAD, daylight_note, explain
 from shared.domain.zones import zone
@@ -27,8 +27,11 @@ class ScheduleView(Schedule):
 
     input_key: str | None = Field(None, exclude=True)
     state: ScheduleState
-    next_fire_at: Instant | None = Field(description="The next moment at which it fires, jitter included.")
-    description: str = Field(description="Its recurrence in words.")
+    next_fire_at: Instant | None = Field(
+        description="The next moment at which it fires, jitter included. Null while it is active: this version cannot "
+        "evaluate its timing, since its time zone was given up, say. It does not fire until that is changed."
+    )
+    description: str = Field(description="Its recurrence in words, or why it cannot be evaluated.")
     gone: tuple[Literal["input"], ...] = Field((), description="What is empty because it is no longer kept.")
 
 
@@ -40,20 +43,19 @@ class LastFire(BaseModel):
     scheduled_for: Instant
     started_at: Instant | None
     lateness_seconds: float | None = Field(
-        description="From the moment at which it fired, jitter included, to its start."
+        description="From the moment at which it fired, jitter included, to its start. Null before that, and when the "
+        "timing was changed or resumed since: its jitter may have been another."
     )
 
     @classmethod
     def of(cls, run: Run, schedule: Schedule) -> "LastFire":
         assert run.scheduled_for is not None  # the clock made it
-        due = run.scheduled_for + jitter(schedule, run.scheduled_for)
-        late = run.started_at - due if run.started_at else None
         return cls(
             run_id=run.id,
             status=run.status,
             scheduled_for=run.scheduled_for,
             started_at=run.started_at,
-            lateness_seconds=late.total_seconds() if late is not None else None,
+            lateness_seconds=_lateness(schedule, run.scheduled_for, run.started_at),
         )
 
 
@@ -61,8 +63,10 @@ class ScheduleDetail(ScheduleView):
     """A schedule and how it stands."""
 
     skipped_overlap: int = Field(description="Runs left out because an earlier one was not over.")
-    failed_in_a_row: int = Field(description="How many of its newest runs failed, one after the other; up to 100.")
-    last_fire: LastFire | None
+    failed_in_a_row: int = Field(
+        description="How many of its newest runs failed, one after the other; up to 100, among the newest 200."
+    )
+    last_fire: LastFire | None = Field(description="Null, too, where its newest 200 runs are all of other origins.")
 
 
 class PreviewItem(BaseModel):
@@ -78,7 +82,7 @@ class PreviewItem(BaseModel):
 class PreviewAnswer(BaseModel):
     """When a schedule fires."""
 
-    description: str = Field(description="The recurrence in words.")
+    description: str = Field(description="The recurrence in words, or why it cannot be evaluated.")
     timezone: str
     note: str | None = Field(description="What the next change of the clocks does to it, if anything.")
     items: list[PreviewItem]
@@ -98,7 +102,7 @@ def schedule_view(schedule: Schedule, now: datetime, bucket: Payloads | None = N
         "state": state(schedule, now),
         "next_fire_at": next_fire(schedule, now),
         "fired": fired(schedule, now),
-        "description": explain(recurrence_of(schedule.settings, schedule.anchor)),
+        "description": _in_words(schedule),
         "gone": gone,
     }
     return ScheduleView.model_validate({**dict(schedule), **shown})
@@ -112,6 +116,22 @@ def schedule_detail(schedule: Schedule, standing: Standing, now: datetime, bucke
         failed_in_a_row=standing.failed_in_a_row,
         last_fire=LastFire.of(last, schedule) if last else None,
     )
+
+
+def _in_words(schedule: Schedule) -> str:
+    why = problem(schedule)
+    return explain(recurrence_of(schedule.settings, schedule.anchor)) if why is None else f"Cannot be evaluated: {why}"
+
+
+def _lateness(schedule: Schedule, occurrence: datetime, started_at: datetime | None) -> float | None:
+    if started_at is None or problem(schedule) is not None or occurrence <= schedule.effective_at:
+        return None  # not over, or its jitter is not known
+    return (started_at - occurrence - jitter(schedule, occurrence)).total_seconds()
+
+
+def preview_of_nothing(schedule: Schedule) -> PreviewAnswer:
+    """Of a schedule that cannot be evaluated."""
+    return PreviewAnswer(description=_in_words(schedule), timezone=schedule.settings.timezone, note=None, items=[])
 
 
 def preview_answer(timing: Timing, rule: Recurrence, dues: Sequence[Due], after: datetime) -> PreviewAnswer:

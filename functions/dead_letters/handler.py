@@ -31,8 +31,8 @@ def _bury(record: dict[str, Any]) -> bool:
             sent_at = datetime.fromtimestamp(int(record["attributes"]["SentTimestamp"]) / 1000, UTC)
             bury_unreadable(record["body"], record["messageId"], sent_at, dead_letters=wiring.dead_letters())
         else:
-            wake_after = settings().wake_after
-            bury(read, wiring.now(), wake_after, runs=wiring.runs(), dead_letters=wiring.dead_letters())
+            stores: dict[str, Any] = {"runs": wiring.runs(), "dead_letters": wiring.dead_letters()}
+            bury(read, wiring.now(), settings().wake_after, **stores, ended=wiring.ended)
     except Exception:  # noqa: BLE001  # one bad message must not hold up the others; SQS delivers it again
         logger.exception("dead_letter.not_buried", extra={"message_id": record["messageId"]})
         return False

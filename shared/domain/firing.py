@@ -7,7 +7,16 @@ from typing import NamedTuple
 
 from shared.domain.record import to_milliseconds
 from shared.domain.recurrence import Interval, count_between
-from shared.domain.schedule import ALWAYS_FIRES, LOOK_AHEAD, CatchUp, Schedule, ScheduleSettings, is_tried, jitter
+from shared.domain.schedule import (
+    ALWAYS_FIRES,
+    LOOK_AHEAD,
+    CatchUp,
+    Schedule,
+    ScheduleSettings,
+    is_tried,
+    jitter,
+    problem,
+)
 from shared.domain.timing import (
     TICK_OF_TIME,
     TIMING,
@@ -65,8 +74,9 @@ def evaluate(schedule: Schedule, now: datetime, ahead: timedelta = LOOK_AHEAD) -
 
 
 def overdue(schedule: Schedule, now: datetime) -> timedelta | None:
-    """How far ahead of `now` to look to fire all that was due by then, jitter left aside. None: nothing was due."""
-    if schedule.wake_at is None:
+    """How far ahead of `now` to look to fire all that was due by then, jitter left aside. None: nothing was due, or
+    nobody can tell."""
+    if schedule.wake_at is None or problem(schedule) is not None:
         return None
     following = next_occurrence(schedule.settings, schedule.anchor, schedule.watermark)
     return max(schedule.wake_at - now, LOOK_AHEAD) if following is not None and following <= now else None
@@ -81,8 +91,13 @@ def scheduled(schedule: Schedule) -> Schedule:
 
 
 def rewind(schedule: Schedule, now: datetime) -> Schedule:
-    """`schedule` as if nothing had been looked ahead: what lies after `now` has not fired yet, and is not counted."""
-    ahead = sum(1 for _ in occurrences(schedule.settings, schedule.anchor, now, schedule.watermark))
+    """`schedule` as if nothing had been looked ahead: what lies after `now` has not fired yet, and is not counted.
+
+    One that cannot be evaluated keeps its count: it can still be paused, or given another timing.
+    """
+    ahead = 0
+    if problem(schedule) is None:
+        ahead = sum(1 for _ in occurrences(schedule.settings, schedule.anchor, now, schedule.watermark))
     fired = max(schedule.fired - ahead, 0)
     return schedule.model_copy(update={"watermark": min(schedule.watermark, to_milliseconds(now)), "fired": fired})
 

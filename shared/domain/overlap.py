@@ -21,7 +21,7 @@ class Overlap(StrEnum):
 
 
 class Slot(Record):
-    """The slot of a schedule. It is free when `holder` is over; a holder that waits for its retry still holds it."""
+    """The slot of a schedule. A holder that waits for its retry still holds it; one that is over is to leave it."""
 
     schedule_id: str
     holder: str | None = Field(None, description="The run that has it.")
@@ -59,16 +59,14 @@ class Oust:
     holder: str
 
 
-def enter(slot: Slot, run: str, policy: Overlap, *, is_free: bool) -> Enter | Wait | Skip | Oust:
-    """What `run` may do that wants the slot. `is_free`: nobody has it, or who has it is over."""
+def enter(slot: Slot, run: str, policy: Overlap) -> Enter | Wait | Skip | Oust:
+    """What `run` may do that wants the slot, in which is nobody who is over."""
     if slot.holder == run:
         return Enter(slot)
-    if is_free and slot.queue and slot.queue[0] != run:
-        slot, is_free = leave(slot, slot.holder), False  # whoever waits comes first
     waiting = tuple(other for other in slot.queue if other != run)
-    if is_free:
+    if slot.holder is None:
         return Enter(slot.model_copy(update={"holder": run, "queue": waiting}))
-    if policy is Overlap.cancel_previous and slot.holder is not None and slot.holder < run:
+    if policy is Overlap.cancel_previous and slot.holder < run:
         return Oust(slot.model_copy(update={"holder": run, "queue": waiting}), slot.holder)
     if policy is Overlap.queue_all and (run in slot.queue or len(waiting) < MAX_QUEUE):
         return Wait(slot if run in slot.queue else slot.model_copy(update={"queue": (*waiting, run)}))

@@ -20,6 +20,8 @@ from shared.errors import Conflict, Delivered, FlowFailure, cut
 EARLY = timedelta(seconds=1)  # SQS delays whole seconds: a message this much early is on time
 LEASE_GRACE = timedelta(seconds=60)  # how long after a lease ends the tick looks again
 CLOCK_SKEW = timedelta(seconds=30)  # how far the clocks of two functions may be apart
+UNDECIDED = 2 * CLOCK_SKEW  # around its time a run may be wanted again: by a clock that is behind, in a slow request
+UNWANTED = "schedule_changed"
 LONGEST_WAKE = timedelta(hours=1)
 LONGEST_DEFERRAL = timedelta(hours=24)
 
@@ -127,6 +129,11 @@ class Run(Record):
         return self.attempt == 0 and self.origin in (Origin.schedule, Origin.backfill)
 
     @property
+    def is_unwanted(self) -> bool:
+        """Its schedule did not want it when it asked, but may still change its mind."""
+        return self.status is RunStatus.pending and self.error is not None and self.error.code == UNWANTED
+
+    @property
     def needs_job(self) -> bool:
         """Too long for one Lambda invocation: LangFlow must run it in the background."""
         return self.timeout_seconds > LONGEST_SYNC_SECONDS
@@ -204,6 +211,7 @@ def claim(run: Run, now: datetime, lease_until: datetime, claimed_by: str) -> Ru
         claimed_by=claimed_by,
         not_before=None,
         deferred_since=None,
+        error=None if run.is_unwanted else run.error,
         started_at=run.started_at or now,
     )
 
@@ -227,8 +235,14 @@ def skip(run: Run, now: datetime, code: str, reason: str) -> Run:
 
 
 def call_off(run: Run, now: datetime) -> Run:
-    """`run` cancelled because its schedule no longer wants it."""
-    error = error_of("schedule_changed", "Its schedule was edited, paused or deleted before it started.", run.attempt)
+    """`run` cancelled because its schedule no longer wants it; or put off, while it may be wanted again.
+
+    So it is when the schedule is resumed or edited back before the run's time. Nobody would make another one then: its
+    id is taken. And whether its time is past yet, clocks do not agree.
+    """
+    error = error_of(UNWANTED, "Its schedule was edited, paused or deleted before it started.", run.attempt)
+    if run.scheduled_for is not None and EARLY - UNDECIDED < now - run.scheduled_for < UNDECIDED - EARLY:
+        return run.move(RunStatus.pending, error=error, not_before=run.scheduled_for + UNDECIDED)
     return _end(run, RunStatus.cancelled, now, error=error)
 
 

@@ -22,6 +22,7 @@ from shared.domain.timing import (
     recurrence_of,
 )
 from shared.domain.workflow import InputText, Name, ShortText, Timeout, Tweaks
+from shared.errors import Invalid
 
 LOOK_AHEAD = timedelta(seconds=150)  # two ticks and a half: one that does not come costs no lateness
 ALWAYS_FIRES = timedelta(seconds=300)  # an occurrence that is late by no more fires, whatever was missed
@@ -96,6 +97,18 @@ class Schedule(Record):
         return None if most is None else max(most - self.fired, 0)
 
 
+def problem(schedule: Schedule) -> str | None:
+    """Why this version cannot evaluate a timing that was in order when it was saved. None: it can.
+
+    Time zones are given up, and what a cron expression may say is up to the library that reads it.
+    """
+    try:
+        recurrence_of(schedule.settings, schedule.anchor)
+    except Invalid as error:
+        return str(error)
+    return None
+
+
 def jitter(schedule: Schedule, occurrence: datetime) -> timedelta:
     """How much later than its nominal time `occurrence` fires: always the same, and always before the next one."""
     longest = schedule.settings.jitter_seconds
@@ -142,8 +155,8 @@ def _is_one_too_many(schedule: Schedule, occurrence: datetime) -> bool:
 
 
 def next_fire(schedule: Schedule, now: datetime) -> datetime | None:
-    """When it fires next after `now`, jitter included. None: paused or finished."""
-    if not schedule.enabled:
+    """When it fires next after `now`, jitter included. None: paused or finished, or nobody can tell."""
+    if not schedule.enabled or problem(schedule) is not None:
         return None
     if is_tried(schedule, now):
         return schedule.wake_at
@@ -170,6 +183,8 @@ def all_fired(schedule: Schedule, at: datetime) -> datetime:
 
 
 def state(schedule: Schedule, now: datetime) -> ScheduleState:
+    """One that cannot be evaluated is as it was left: active, unless it had nothing more to fire."""
     if not schedule.enabled:
         return ScheduleState.paused
-    return ScheduleState.finished if next_fire(schedule, now) is None else ScheduleState.active
+    following = next_fire(schedule, now) if problem(schedule) is None else schedule.wake_at
+    return ScheduleState.finished if following is None else ScheduleState.active

@@ -19,8 +19,14 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     if "/" not in name:
         raise ValueError(f"{name[:64]!r} is no Area/City time zone: write UTC, or a place such as America/Sao_Paulo")
-    close = get_close_matches(name[:64], sorted(_names()), 1)
-    raise ValueError(f"unknown time zone {name[:64]!r}" + (f": did you mean {close[0]}?" if close else ""))
+    raise ValueError(f"unknown time zone {name[:64]!r}{_hint(name[:64])}")
+
+
+@lru_cache(maxsize=1000)
+def _hint(name: str) -> str:
+    """What may be meant by `name`. It takes milliseconds, and a list may hold many schedules of a zone given up."""
+    close = get_close_matches(name, sorted(_names()), 1)
+    return f": did you mean {close[0]}?" if close else ""
 
 
 @lru_cache(maxsize=1)

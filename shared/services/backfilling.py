@@ -107,7 +107,7 @@ class Backfilling:
         wanted = [at for at in seen if backfill_rules.wants(backfill, own.get(at))]
         owner = self.projects.get(project)
         made = [self._make(backfill, schedule, workflow, owner, at, now) for at in wanted]
-        kept = store(made, self.runs)
+        kept = store(made, self.runs).runs
         if None in kept or not announce(waiting(kept), self.queue, now):
             raise Unavailable("Some runs of the backfill could not be stored and announced.")
         logger.info("backfill.passed", extra={"backfill_id": backfill.id, "runs": len(made)})

@@ -1,5 +1,6 @@
 """Burial: what becomes of messages that could not be worked on. Nothing vanishes."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from shared.domain import run as run_rules
@@ -30,38 +31,47 @@ def bury_unreadable(body: str, message_id: str, sent_at: datetime, *, dead_lette
 
 
 def bury(
-    read: RunMessage, now: datetime, wake_after: timedelta, *, runs: RunStore, dead_letters: DeadLetterStore
+    read: RunMessage,
+    now: datetime,
+    wake_after: timedelta,
+    *,
+    runs: RunStore,
+    dead_letters: DeadLetterStore,
+    ended: Callable[[Run], None],
 ) -> None:
     """Deal with a run's message from the dead-letter queue.
 
     A run that is over needs no message. Another goes back to Wake, so that the tick sends it again; when its message
-    has come back too often, it is failed and a dead letter is kept.
+    has come back too often, it is failed and a dead letter is kept. `ended` is told of a schedule's run that is failed.
     """
     for _ in range(ROUNDS):
         try:
-            _return(read, now, wake_after, runs, dead_letters)
+            failed = _return(read, now, wake_after, runs, dead_letters)
         except Conflict:
             continue  # the run moved on while we decided: look again
         except NotFound:
-            logger.warning("dead_letter.unknown_run", extra={"run_id": read.run_id})
-        return
+            return logger.warning("dead_letter.unknown_run", extra={"run_id": read.run_id})
+        if failed is not None and failed.schedule_id is not None:
+            ended(failed)
+        return None
     raise Unavailable(f"Run {read.run_id} keeps changing.")
 
 
 def _return(
     read: RunMessage, now: datetime, wake_after: timedelta, runs: RunStore, dead_letters: DeadLetterStore
-) -> None:
+) -> Run | None:
+    """The run, if it had to be failed."""
     run = runs.get(read.project_id, read.run_id)
     if run.is_final or read.turn < run.turn:
-        return
+        return None
     if run.returns < MAX_RETURNS:
         runs.save(run, run_rules.give_back(run, now, wake_after))
         logger.warning("dead_letter.returned", extra={**about(run), "returns": run.returns + 1})
-        return
-    _give_up(run, read, now, runs, dead_letters)
+        return None
+    return _give_up(run, read, now, runs, dead_letters)
 
 
-def _give_up(run: Run, read: RunMessage, now: datetime, runs: RunStore, dead_letters: DeadLetterStore) -> None:
+def _give_up(run: Run, read: RunMessage, now: datetime, runs: RunStore, dead_letters: DeadLetterStore) -> Run:
     """The letter first: after a crash between the two, the message comes again and finds the run as it was."""
     reason = f"No executor could finish it: its message came back {run.returns + 1} times from the dead-letter queue."
     letter = DeadLetter(
@@ -74,9 +84,10 @@ def _give_up(run: Run, read: RunMessage, now: datetime, runs: RunStore, dead_let
         created_at=now,
     )
     _keep(letter, dead_letters)
-    runs.save(run, run_rules.fail(run, run_rules.error_of("too_many_attempts", reason, run.attempt), now))
+    failed = runs.save(run, run_rules.fail(run, run_rules.error_of("too_many_attempts", reason, run.attempt), now))
     count("RunsDeadLettered")
     logger.error("run.dead_lettered", extra=about(run))
+    return failed
 
 
 def _keep(letter: DeadLetter, dead_letters: DeadLetterStore) -> None:

@@ -1,8 +1,9 @@
 """What follows the end of a schedule's run: the next one may go, and too many failures in a row pause the schedule."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice, takewhile
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -49,12 +50,7 @@ class Endings:
 
         `ended` is a run as it is known to be, which a list may not show yet.
         """
-        failed = 0
-        for run in self._newest(schedule, ended):
-            if run.status is RunStatus.completed or failed == most:
-                break
-            failed += run.status is RunStatus.failed
-        return failed
+        return failures(self._newest(schedule, ended), most)
 
     def _pause_if_failing(self, ended: Run, schedule_id: str) -> None:
         for _ in range(ROUNDS):
@@ -83,3 +79,9 @@ class Endings:
             if page.next is None:
                 return
             after = page.next
+
+
+def failures(newest: Iterable[Run], most: int) -> int:
+    """How many runs failed, one after the other, the newest first; `most` at most, and then no more is asked for."""
+    row = takewhile(lambda run: run.status is not RunStatus.completed, newest)
+    return sum(1 for _ in islice((run for run in row if run.status is RunStatus.failed), most))

@@ -152,12 +152,16 @@ class Executor:
             self._tell(saved)
 
     def _call_off(self, runs: Sequence[Run]) -> None:
-        """End runs that their schedule no longer wants."""
-        moves = [(run, run_rules.call_off(run, self.now())) for run in runs]
-        for run in filter(None, self.runs.save_many(moves) if moves else []):
-            count("RunsCalledOff")
-            logger.info("run.called_off", extra=about(run))
-            self._tell(run)
+        """End runs that their schedule no longer wants. One that it may want again is to ask once more."""
+        now = self.now()
+        moves = [(run, run_rules.call_off(run, now)) for run in runs]
+        saved = [run for run in self.runs.save_many(moves) if run is not None] if moves else []
+        announce([run for run in saved if not run.is_final], self.queue, now)
+        for run in saved:
+            if run.is_final:
+                count("RunsCalledOff")
+                logger.info("run.called_off", extra=about(run))
+                self._tell(run)
 
     def _tell(self, run: Run) -> None:
         if run.schedule_id is not None:

@@ -30,11 +30,14 @@ BY_SCHEDULE = "schedule"  # who made the run
 BATCH = 500  # runs at a time: enough to fill requests, few enough to be done in seconds
 WORKFLOW_GONE = "Its workflow was deleted."
 
+Workflows = dict[tuple[str, str], Workflow | None]  # by project and id; None: it cannot be read
+Projects = dict[str, Project]
+
 
 @dataclass(frozen=True)
 class Fired:
-    """What firing did: evaluations made, occurrences fired, schedules that still owe something, and how late the latest
-    occurrence was."""
+    """What firing did: evaluations made, runs that are new, schedules that still owe something, and how late the latest
+    occurrence was. What somebody else put meanwhile is theirs to count."""
 
     due: int = 0
     runs: int = 0
@@ -75,8 +78,9 @@ class Firing:
             Unavailable, ClientError: something could not be read; what was stored is not lost.
         """
         done, owing = Fired(), list(due)
+        known = self._look_up(due)
         while owing:
-            some, owing = self._evaluate(owing)
+            some, owing = self._evaluate(owing, *known)
             fired, again = self._carry_out(some, align=done.due == 0)
             done += fired
             owing += self.schedules.readable(again, consistent=True) if again else []
@@ -84,11 +88,11 @@ class Firing:
                 break
         return done + Fired(left=len(owing))
 
-    def _evaluate(self, due: Sequence[Schedule]) -> tuple[list[Owed], list[Schedule]]:
+    def _evaluate(
+        self, due: Sequence[Schedule], workflows: Workflows, projects: Projects
+    ) -> tuple[list[Owed], list[Schedule]]:
         """What the first of `due` owe, as many as make a batch of runs, and the others."""
-        now = self.now()
-        workflows, projects = self._look_up(due)
-        some, runs = list[Owed](), 0
+        now, some, runs = self.now(), list[Owed](), 0
         for number, schedule in enumerate(due):
             if runs >= BATCH:
                 return some, list(due[number:])
@@ -101,7 +105,7 @@ class Firing:
                 logger.exception("schedule.not_evaluated", extra={"schedule_id": schedule.id})
         return some, []
 
-    def _owed(self, schedule: Schedule, workflow: Workflow | None, projects: dict[str, Project], now: datetime) -> Owed:
+    def _owed(self, schedule: Schedule, workflow: Workflow | None, projects: Projects, now: datetime) -> Owed:
         if workflow is None:
             return Owed(schedule, firing.pause(schedule, now, WORKFLOW_GONE), [])
         owes, project = firing.evaluate(schedule, now, self.ahead), projects[schedule.project_id]
@@ -115,23 +119,26 @@ class Firing:
         the next tick does it again, and comes in time.
         """
         now = self.now()
-        kept = store([run for owed in some for run in owed.runs], self.runs)
+        kept, new = store([run for owed in some for run in owed.runs], self.runs)
         if align:
             self._await_second(waiting(kept))
         if not announce(waiting(kept), self.queue, self.now()):
-            return Fired(due=len(some), left=len(some)), []
+            return Fired(due=len(some), runs=new, left=len(some)), []
         stored = {run.id for run in kept if run is not None}
         safe = [owed for owed in some if all(run.id in stored for run in owed.runs)]
         late = [(now - (run.not_before or id_time(run.id))).total_seconds() for owed in some for run in owed.runs]
-        return Fired(len(some), len(stored), len(some) - len(safe), max([0.0, *late])), self._advance(safe)
+        return Fired(len(some), new, len(some) - len(safe), max([0.0, *late])), self._advance(safe)
 
     def _await_second(self, runs: Sequence[Run]) -> None:
         if self.sleep is not None and any(run.not_before is not None for run in runs):
             self.sleep(1 - self.now().microsecond / 1_000_000)
 
-    def _look_up(self, due: Sequence[Schedule]) -> tuple[dict[tuple[str, str], Workflow | None], dict[str, Project]]:
-        """The workflows (None: unreadable) and projects of `due`. What a quick read does not show is looked for again,
-        consistently."""
+    def _look_up(self, due: Sequence[Schedule]) -> tuple[Workflows, Projects]:
+        """The workflows and projects of `due`. What a quick read does not show is looked for again, consistently.
+
+        Once for all that is fired in one go: who deletes a workflow meanwhile pauses its schedules, and that stops
+        their runs.
+        """
         wanted = {_workflow(schedule) for schedule in due}
         found = self.workflows.find(list(wanted))
         if missing := wanted - found.keys():

@@ -38,8 +38,7 @@ class Turnstile:
         assert run.schedule_id is not None  # only runs of schedules overlap
         for _ in range(ROUNDS):
             slot = self.schedules.get_slot(run.project_id, run.schedule_id)
-            is_free = slot.holder != run.id and self._is_free(slot)
-            decision = overlap_rules.enter(slot, run.id, policy, is_free=is_free)
+            decision = overlap_rules.enter(self._pass_by_the_dead(slot, run), run.id, policy)
             try:
                 self._carry_out(slot, decision)
             except (Conflict, NotFound):
@@ -55,9 +54,7 @@ class Turnstile:
         assert run.schedule_id is not None
         for _ in range(ROUNDS):
             slot = self.schedules.get_slot(run.project_id, run.schedule_id)
-            after = overlap_rules.leave(slot, run.id)
-            while after.holder is not None and self._is_free(after):  # it was cancelled while it waited
-                after = overlap_rules.leave(after, after.holder)
+            after = self._pass_by_the_dead(overlap_rules.leave(slot, run.id), run)
             try:
                 self._save(slot, after)
             except Conflict:
@@ -65,12 +62,19 @@ class Turnstile:
             return self._announce(after.holder, slot, run)
         return None  # whoever wants the slot next finds that its holder is over
 
-    def _is_free(self, slot: Slot) -> bool:
-        """Whether nobody has the slot whose run is not over. One whose worker died has it: the tick ends that run."""
-        if slot.holder is None:
-            return True
+    def _pass_by_the_dead(self, slot: Slot, run: Run) -> Slot:
+        """`slot` in the hands of the first who is not over: of `run`, who has it, and the hundred at most who wait.
+
+        Who waits may be cancelled meanwhile, or expire, and whoever was to tell may have died.
+        """
+        while slot.holder is not None and slot.holder != run.id and self._is_over(slot.project_id, slot.holder):
+            slot = overlap_rules.leave(slot, slot.holder)
+        return slot
+
+    def _is_over(self, project: str, run_id: str) -> bool:
+        """A run whose worker died is not: the tick ends it."""
         try:
-            return self.runs.get(slot.project_id, slot.holder).is_final
+            return self.runs.get(project, run_id).is_final
         except NotFound:
             return True
 

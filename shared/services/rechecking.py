@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from shared.domain.overlap import Overlap
 from shared.domain.project import Retention
 from shared.domain.run import Origin, Run
-from shared.domain.schedule import Schedule, admits
+from shared.domain.schedule import Schedule, admits, problem
 from shared.errors import PayloadGone
 from shared.payloads import Payloads
 from shared.services.execution import Changes
@@ -14,11 +14,11 @@ from shared.store.schedules import ScheduleStore
 
 
 def recheck(runs: Sequence[Run], *, schedules: ScheduleStore, bucket: Payloads) -> dict[str, Changes | None]:
-    """By id, what those of `runs` that wait for their schedule learn from it: fields, or None: they are called off.
+    """By id, what those of `runs` that wait for their schedule learn from it: fields, or None: unwanted.
 
     What a user does to a schedule before a run starts counts: its input is the one of now, and an edit, a pause or a
     deletion stops it. A run of a backfill needs only that the schedule is still there. One whose schedule cannot be
-    read is not in the answer: it waits, and Wake brings it up again.
+    read, or not evaluated, is not in the answer: it waits, and Wake brings it up again.
 
     Raises:
         ClientError: an input could not be read.
@@ -27,14 +27,13 @@ def recheck(runs: Sequence[Run], *, schedules: ScheduleStore, bucket: Payloads) 
     if not asking:
         return {}
     found = schedules.find([_schedule_id(run) for run in asking], consistent=True)
-    unreadable = {id for id, schedule in found.items() if schedule is None}
+    unreadable = {id for id, schedule in found.items() if schedule is None or problem(schedule) is not None}
     asking = [run for run in asking if _schedule_id(run) not in unreadable]
     return {run.id: _learn(run, found.get(_schedule_id(run)), bucket) for run in asking}
 
 
 def _learn(run: Run, schedule: Schedule | None, bucket: Payloads) -> Changes | None:
-    assert run.scheduled_for is not None  # it awaits its schedule
-    if schedule is None or (run.origin is Origin.schedule and not admits(schedule, run.scheduled_for)):
+    if schedule is None or not _wants(schedule, run):
         return None
     overlap = run.overlap or schedule.settings.overlap
     learnt: Changes = {} if overlap is Overlap.allow else {"overlap": overlap}
@@ -45,6 +44,20 @@ def _learn(run: Run, schedule: Schedule | None, bucket: Payloads) -> Changes | N
     except PayloadGone:  # the attempt will find the same, and end the run: nobody else in its batch is to suffer
         return {**learnt, "input_key": schedule.input_key}
     return {**learnt, "input_key": keep_input(Retention(run.retention_days), run.project_id, run.id, text, bucket)}
+
+
+def _wants(schedule: Schedule, run: Run) -> bool:
+    """May `run` start, as far as `schedule` is concerned?
+
+    A schedule remembers its last change only. So one that was unwanted before is wanted by no later change than one
+    that was made before its time.
+    """
+    assert run.scheduled_for is not None  # it awaits its schedule
+    if run.origin is Origin.backfill:
+        return True
+    if run.is_unwanted and run.scheduled_for <= schedule.effective_at:
+        return False
+    return admits(schedule, run.scheduled_for)
 
 
 def input_of_schedule(schedule: Schedule, bucket: Payloads) -> str:

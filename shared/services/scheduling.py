@@ -13,7 +13,7 @@ from shared import payloads
 from shared.domain import firing as rules
 from shared.domain.firing import beginning
 from shared.domain.record import id_time
-from shared.domain.schedule import LOOK_AHEAD, Schedule, ScheduleSettings
+from shared.domain.schedule import LOOK_AHEAD, Schedule, ScheduleSettings, problem
 from shared.domain.source import Source
 from shared.domain.timing import TIMING, checked, settled
 from shared.domain.workflow import Workflow, require_time
@@ -86,7 +86,7 @@ class Scheduling:
             after = self._edited(current, changes, author.now) if changes else current
             if enabled is None:
                 return after
-            return rules.resume(after, author.now) if enabled else rules.pause(after, author.now, BY_USER)
+            return _resumed(after, author.now) if enabled else rules.pause(after, author.now, BY_USER)
 
         settles = enabled is not False and not TIMING.isdisjoint(changes)
         return self._change(author, id, decide, guard, settles=settles)
@@ -104,8 +104,13 @@ class Scheduling:
         return self._change(author, id, stop, guard)
 
     def resume(self, author: Author, id: str, guard: Guard) -> Schedule:
-        """The schedule, firing again from now on. Raises NotFound; what `guard` raises."""
-        return self._change(author, id, lambda current: rules.resume(current, author.now), guard)
+        """The schedule, firing again from now on.
+
+        Raises:
+            NotFound; whatever `guard` raises.
+            Invalid: this version cannot evaluate its timing.
+        """
+        return self._change(author, id, lambda current: _resumed(current, author.now), guard)
 
     def delete(self, project: str, id: str, guard: Guard) -> None:
         """Remove a schedule. Runs that have not started will not; those that have go on. Raises NotFound; Stale."""
@@ -117,6 +122,17 @@ class Scheduling:
             except Conflict:
                 continue
         raise Unavailable("The schedule keeps changing. Try again.")
+
+    def forget_inputs(self, project: str, id: str) -> None:
+        """Remove the large inputs of a schedule that was deleted: all that it ever had.
+
+        An edit leaves the old one where it is: another edit may just be coming back to it, since they are named by
+        their content, and a run may be about to copy it. What cannot be removed stays, and costs a little.
+        """
+        try:
+            self.bucket.delete_below(payloads.schedule_prefix(project, id))
+        except (ClientError, BotoCoreError):
+            logger.warning("schedule.inputs_not_deleted", extra={"schedule_id": id}, exc_info=True)
 
     def _change(
         self, author: Author, id: str, decide: Callable[[Schedule], Schedule], guard: Guard, *, settles: bool = False
@@ -140,6 +156,8 @@ class Scheduling:
     def _up_to_date(self, author: Author, id: str) -> Schedule:
         """The schedule with nothing owed: what was due before a change is not lost by it.
 
+        What is owed by a timing that cannot be evaluated is lost: the change may be there to mend it.
+
         Raises:
             Unavailable: it has so much to catch up with that it takes longer.
         """
@@ -147,7 +165,7 @@ class Scheduling:
         ahead = rules.overdue(current, author.now)
         if ahead is not None:
             current = self._fire(current, author.now, ahead)
-        if _owes(current, author.now):
+        if _owes(current, author.now) and problem(current) is None:
             raise Unavailable("The schedule is catching up with what it missed. Try again.")
         return current
 
@@ -212,6 +230,11 @@ def within(pointer: str) -> Iterator[None]:
         yield
     except Invalid as error:
         raise Invalid(str(error), pointer + error.pointer) from error
+
+
+def _resumed(schedule: Schedule, now: datetime) -> Schedule:
+    with within("/settings"):
+        return rules.resume(schedule, now)
 
 
 def _divide(project: str, id: str, settings: ScheduleSettings) -> tuple[ScheduleSettings, str | None]:

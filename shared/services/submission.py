@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared import payloads
 from shared.domain import message
@@ -49,6 +49,13 @@ class Submission:
     overlap: Overlap | None = None
 
 
+class Kept(NamedTuple):
+    """Runs as they are stored, now or by somebody before; None: nobody knows. And how many of them are `new`."""
+
+    runs: list[Run | None]
+    new: int
+
+
 def submit(
     submission: Submission,
     workflow: Workflow,
@@ -65,21 +72,22 @@ def submit(
     not answer, after the runs are stored loses nothing: they are on Wake.
     """
     made = [_make(submission, workflow, order, id, bucket) for order, id in zip(orders, ids, strict=True)]
-    kept = store(made, runs)
+    kept = store(made, runs).runs
     announce(waiting(kept), queue, submission.now)
     return [run or Unavailable("The run could not be stored. Try again.") for run in kept]
 
 
-def store(made: Sequence[Run], runs: RunStore) -> list[Run | None]:
-    """Each of `made` as it is stored, now or by somebody before. None: nobody knows."""
+def store(made: Sequence[Run], runs: RunStore) -> Kept:
+    """Store `made`, but for those that are stored already."""
     held = runs.add(made)
     # Not new means made before, or stored just now with the table's answer lost.
     doubtful = [(run.project_id, run.id) for run, new in zip(made, held, strict=True) if not new]
     known = runs.get_many(doubtful, consistent=True) if doubtful else {}
-    return [
+    kept = [
         run_rules.saved(run) if new else known.get((run.project_id, run.id))
         for run, new in zip(made, held, strict=True)
     ]
+    return Kept(kept, sum(map(bool, held)))
 
 
 def waiting(kept: Sequence[Run | None]) -> list[Run]:

@@ -343,12 +343,12 @@ class Deployment:
 
     def _bury_one(self, read: RunMessage) -> None:
         process = self.process("burial")
-        table: Any = self.table.of(process)
-        stores: dict[str, Any] = {"runs": RunStore(table), "dead_letters": DeadLetterStore(table)}
+        services = Services(self, process)
+        letters, ended = DeadLetterStore(services.table), services.endings().ended
         self.done["buried"] += 1
 
         def work() -> None:
-            burial.bury(read, process.clock(), WAKE_AFTER, **stores)
+            burial.bury(read, process.clock(), WAKE_AFTER, runs=services.runs, dead_letters=letters, ended=ended)
 
         self.run(process, work)
 

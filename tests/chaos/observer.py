@@ -79,6 +79,8 @@ class Kept:
     windows: list[Window] = field(default_factory=list)
     phases: list[Phase] = field(default_factory=list)
     fired: set[datetime] = field(default_factory=set)
+    called_off: dict[datetime, datetime] = field(default_factory=dict)
+    """When, by occurrence."""
     skipped: int = 0
     waiting: tuple[str, ...] = ()
     deleted: bool = False
@@ -272,6 +274,7 @@ class Watcher:
                 self.say("lost", f"run {told.id} of a backfill was called off")
             return
         assert told.at is not None
+        kept.called_off[told.at] = self._simulation.now
         if kept.is_used_up and told.at not in kept.fired:
             return
         if told.attempt or all(phase.wants(told.at) for phase in kept.phases_since(process.began)):
@@ -320,6 +323,7 @@ class Watcher:
         intent, enabled = process.intent, before.enabled
         if not isinstance(intent, Intent) or intent.what in ("create", "delete"):
             return self._paused_by_failures(kept, after, process)
+        known = len(kept.windows)
         at = max(intent.at, kept.phases[-1].changed)  # changes happen in the order in which they are stored
         if intent.changes:
             self._resettled(kept, intent, at, enabled=enabled)
@@ -329,6 +333,7 @@ class Watcher:
             self._open(kept, at)
         what = {None: "input", True: "resume", False: "pause"}[intent.enabled]
         what = "retime" if TIMING & intent.changes.keys() else what
+        self._require_not_called_off(kept, kept.windows[known:], process)
         return self._begin_phase(kept, what, at, enabled=enabled if intent.enabled is None else intent.enabled)
 
     def _paused_by_failures(self, kept: Kept, after: Schedule, process: Process) -> None:
@@ -359,6 +364,12 @@ class Watcher:
         owed = kept.follows(kept.watermark)
         if owed is not None and owed <= at and not kept.is_used_up:
             self.say("lost", f"an edit of {kept.schedule.id} swallowed {owed}")
+
+    def _require_not_called_off(self, kept: Kept, opened: list[Window], process: Process) -> None:
+        """Nothing that is wanted from now on was called off for good before its user asked for it."""
+        for at, ended in kept.called_off.items():
+            if ended < process.began and any(window.has(at) for window in opened):
+                self.say("lost", f"{kept.schedule.id} wants {at} again, which was called off at {ended}")
 
     def _beginning(self, kept: Kept, at: datetime) -> datetime:
         start = kept.settings.start_at

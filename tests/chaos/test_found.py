@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from tests.chaos.harness import Deployment, deployed
+from tests.chaos.harness import TICK_LIFE, Deployment, deployed
 
 HALF_A_MINUTE = timedelta(seconds=30)
 
@@ -63,3 +63,21 @@ def test_what_was_missed_does_not_use_up_runs_while_a_tick_has_not_come_to_its_e
 
         assert deployment.watcher.told == []
         assert {run.status for run in deployment.watcher.runs.values()} == {"completed"}
+
+
+def test_what_a_fast_clock_looks_at_during_a_pause_runs_after_the_resume() -> None:
+    """Who fires and who executes are half a minute ahead; the user, who resumes before the time of a run, is not."""
+    with deployed("early") as deployment:
+        id = a_schedule(deployment, expression="60s")
+        deployment._skews = [HALF_A_MINUTE] * len(deployment._skews)
+        deployment.tick(deployment.process("tick", TICK_LIFE, skew=HALF_A_MINUTE))
+        deployment.simulation.sleep(140)
+        deployment.simulation.join([deployment.edit(id, {}, False)])
+        deployment.simulation.sleep(20)  # the run of the third minute is looked at
+        (early,) = deployment.watcher.unfinished.values()
+        assert (early.turn, early.status) == (0, "pending")
+        deployment.simulation.join([deployment.edit(id, {}, True)])
+        ticks(deployment, 3)
+
+        assert deployment.watcher.told == []
+        assert early.status == "completed"

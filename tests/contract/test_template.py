@@ -5,6 +5,7 @@ import re
 import string
 import subprocess
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from cli.local.layout import PROJECT
 from cli.local.template import API_ID, functions, load, local_parameters
 from functions.api import BASE, dependencies
 from functions.api.routers import sources
+from shared import payloads
 from shared.domain.project import Retention
 from shared.langflow.connection import CONNECT_SECONDS
 from shared.settings import PREFIX, Settings
@@ -29,6 +31,7 @@ ACTIONS = {
     "batch_get_item": {"dynamodb:BatchGetItem"},
     "decrypt": {"kms:Decrypt"},
     "delete_item": {"dynamodb:DeleteItem"},
+    "delete_objects": {"s3:DeleteObject"},
     "encrypt": {"kms:Encrypt"},
     "generate_presigned_url": {"s3:GetObject"},
     "get_item": {"dynamodb:GetItem"},
@@ -36,6 +39,7 @@ ACTIONS = {
     "get_queue_attributes": {"sqs:GetQueueAttributes"},
     "get_secret_value": {"secretsmanager:GetSecretValue"},
     "invoke": {"lambda:InvokeFunction"},
+    "list_objects_v2": {"s3:ListBucket"},
     "put_item": {"dynamodb:PutItem"},
     "put_object": {"s3:PutObject"},
     "query": {"dynamodb:Query"},
@@ -200,6 +204,12 @@ def test_metrics_are_never_filtered_by_their_level() -> None:
 def test_the_api_can_tell_missing_payloads_from_forbidden_ones() -> None:
     (listing,) = (one for one in statements("ApiFunction") if "s3:ListBucket" in actions(one))
     assert listing["Resource"] == {"Fn::GetAtt": ["PayloadBucket", "Arn"]}
+
+
+def test_nothing_but_inputs_of_schedules_can_be_deleted_from_the_bucket() -> None:
+    (deleting,) = (one for name in FUNCTIONS for one in statements(name) if "s3:DeleteObject" in actions(one))
+    assert deleting["Resource"] == {"Fn::Sub": "${PayloadBucket.Arn}/keep/*/schedules/*"}
+    assert fnmatch(payloads.schedule_prefix("default", "sch_1"), "keep/*/schedules/*")
 
 
 def test_the_outputs_say_where_the_documentation_is() -> None:

@@ -197,6 +197,18 @@ def test_a_source_can_be_deleted(spark: Deployment, stub: StubLangFlow) -> None:
     assert spark.api.get(f"/sources/{source}").status_code == 404
 
 
+def test_a_deleted_schedule_takes_its_large_inputs_with_it(spark: Deployment, echo: str) -> None:
+    schedule = scheduled(spark, echo, kind="cron", expression="0 9 * * *", input="ä" * 5000)
+    change = {"settings": {"input": "ö" * 5000}}
+    spark.api.patch(f"/schedules/{schedule}", json=change).raise_for_status()
+    stored = {"Bucket": spark.outputs["PayloadBucket"], "Prefix": f"keep/default/schedules/{schedule}/"}
+    assert spark.client("s3").list_objects_v2(**stored)["KeyCount"] == 2
+
+    assert spark.api.delete(f"/schedules/{schedule}").status_code == 204
+
+    assert spark.client("s3").list_objects_v2(**stored)["KeyCount"] == 0
+
+
 @pytest.mark.parametrize("queue", ["RunQueueUrl", "DeadLetterQueueUrl"])
 def test_a_message_that_is_no_message_is_buried(spark: Deployment, queue: str) -> None:
     body = f"poison for {queue}"

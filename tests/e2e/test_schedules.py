@@ -71,11 +71,14 @@ def test_a_pause_stops_what_has_not_started(spark: Deployment, echo: str) -> Non
     paused = spark.api.post(f"/schedules/{made['id']}/pause", json={"reason": "enough"}).raise_for_status().json()
     wait(instant(paused["paused_at"]) + timedelta(seconds=12))
 
-    by_status = Counter(run["status"] for run in runs(spark, made["id"]) if _is_over(run))
+    found = runs(spark, made["id"])
+    unwanted = [run for run in found if (run["error"] or {}).get("code") == "schedule_changed"]
+    completed = [run for run in found if run["status"] == "completed"]
 
-    assert by_status["cancelled"] >= 2
-    assert by_status["completed"] <= 1
-    assert schedule(spark, made["id"])["fired"] == by_status["completed"]
+    assert len(unwanted) >= 2
+    assert {run["status"] for run in unwanted} <= {"pending", "cancelled"}  # the schedule might be resumed
+    assert len(completed) <= 1
+    assert schedule(spark, made["id"])["fired"] == len(completed)
 
 
 def test_a_run_gets_the_input_of_the_moment_it_starts(spark: Deployment, echo: str) -> None:
@@ -111,7 +114,3 @@ def test_a_schedule_can_be_tried_before_its_time(spark: Deployment, echo: str) -
     assert instant(run["scheduled_for"]) == christmas
     assert spark.ended(run["id"])["status"] == "completed"
     assert instant(schedule(spark, made["id"])["next_fire_at"]) > christmas
-
-
-def _is_over(run: dict[str, Any]) -> bool:
-    return run["status"] in ("completed", "failed", "cancelled", "skipped")

@@ -15,15 +15,18 @@ from functions.dead_letters.handler import handler as dead_letters
 from functions.executor.handler import handler as executor
 from functions.tick.handler import handler as tick
 from shared import wiring
+from shared.domain import message
 from shared.domain.dead_letter import MAX_RETURNS, NO_PROJECT
+from shared.domain.overlap import Overlap
 from shared.domain.retry import RetryPolicy
 from shared.domain.run import Run, RunStatus
+from shared.domain.schedule import run_id
 from shared.domain.workflow import WorkflowSettings
 from shared.observability import logger
 from tests.fakes import NOON
 from tests.integration.conftest import Aws
 from tests.stub_langflow import ECHO, StubLangFlow
-from tests.world import a_run, a_source, a_version, a_workflow
+from tests.world import a_run, a_schedule, a_source, a_version, a_workflow
 
 EVENTS = Path(__file__).parents[2] / "events"
 ALL_FINE: dict[str, Any] = {"batchItemFailures": []}
@@ -316,6 +319,24 @@ def test_a_run_from_the_dead_letter_queue_is_given_back_and_in_the_end_given_up(
     assert run().status == "failed"
     (letter,) = wiring.dead_letters().list("default", limit=10).items
     assert letter.run_id == run().id
+
+
+def test_a_run_of_a_schedule_that_is_given_up_lets_the_next_one_go_and_counts_as_failed(aws: Aws) -> None:
+    made = PAST - timedelta(days=1)
+    schedule = wiring.schedules().save(None, a_schedule(created_at=made, overlap="queue_all", pause_after_failures=1))
+    facts = {"schedule_id": schedule.id, "overlap": "queue_all"}
+    store(a_run(1, id=run_id(schedule, PAST), returns=MAX_RETURNS, **facts), a_run(2, **facts))
+    first = wiring.runs().get("default", run_id(schedule, PAST))
+    assert [wiring.enter(each, Overlap.queue_all) for each in (first, run(2))] == [True, False]
+    letter = event("dlq_run.json")
+    letter["Records"][0]["body"] = message.announce(first).message.model_dump_json()
+
+    assert dead_letters(letter, context()) == ALL_FINE
+
+    assert wiring.runs().get("default", first.id).status == "failed"
+    assert wiring.schedules().get_slot("default", schedule.id).holder == run(2).id
+    assert [each["run_id"] for each in aws.messages()] == [run(2).id]
+    assert wiring.schedules().get("default", schedule.id).pause_reason == "1 failed runs in a row."
 
 
 def test_what_nobody_can_read_is_kept_beside_what_can_be(aws: Aws) -> None:

@@ -18,8 +18,9 @@ from shared.domain.backfill import Backfill, Reprocess
 from shared.domain.overlap import Overlap
 from shared.domain.record import Instant
 from shared.domain.run import CLOCK_SKEW, Run, RunStatus
+from shared.domain.schedule import problem
 from shared.domain.timing import TICK_OF_TIME, Reachable
-from shared.errors import NotFound
+from shared.errors import Conflict, NotFound
 
 router = table.router("schedules")
 
@@ -80,6 +81,8 @@ def create_backfill(
     schedule = wiring.schedules().get(project, schedule_id)
 
     def new(work: Work) -> tuple[Backfill, list[datetime]]:
+        if (why := problem(schedule)) is not None:
+            raise Conflict(f"Schedule {schedule_id} cannot be evaluated: {why}")
         end_at = body.until(work.at)
         found = rules.in_range(schedule, body.start_at, end_at, work.at)
         rules.require_room(body.overlap or schedule.settings.overlap, len(found))

@@ -8,10 +8,11 @@ from pydantic import ConfigDict, Field
 from functions.api import table
 from functions.api.dependencies import Caller, Id
 from functions.api.errors import responses
-from functions.api.schedule_views import PreviewAnswer, preview_answer
+from functions.api.schedule_views import PreviewAnswer, preview_answer, preview_of_nothing
 from shared import wiring
 from shared.domain import preview
 from shared.domain.recurrence import Kind
+from shared.domain.schedule import problem
 from shared.domain.timing import Reachable, Timing, anchor_of, checked, recurrence_of, settled
 from shared.services.scheduling import within
 
@@ -50,6 +51,8 @@ def preview_schedule(schedule_id: Id, caller: Caller, count: Count = 10, after: 
     """When it fires. Of one that is paused: when it would, were it resumed now."""
     now = wiring.now()
     schedule = wiring.schedules().get(caller.project_id, schedule_id)
+    if problem(schedule) is not None:
+        return preview_of_nothing(schedule)
     rule = recurrence_of(schedule.settings, schedule.anchor)
     with within("/query"):
         dues = preview.of_schedule(schedule, now, after or now, count)

@@ -123,20 +123,25 @@ def pause_schedules(body: ScheduleSweep, caller: Caller) -> SweepAnswer:
     def pause(schedule: Schedule) -> Schedule:
         return scheduling.pause(author(caller, wiring.now()), schedule.id, None, etags.guard(None))
 
-    return _switch_all(body, caller, "pause", ScheduleState.active, pause)
+    admits = _filter(body.workflow_id, body.state or ScheduleState.active)
+    return _switch_all(body, caller, "pause", admits, pause)
 
 
 @router.post("/resume", responses=responses(400))
 def resume_schedules(body: ScheduleSweep, caller: Caller) -> SweepAnswer:
-    """Resume all paused schedules that a filter finds, up to 500 per call as time allows."""
+    """Resume all paused schedules that a filter finds, up to 500 per call as time allows. Those that cannot be
+    evaluated any more stay paused."""
     if body.state not in (None, ScheduleState.paused):
         raise Invalid("Only paused schedules can be resumed.", "/state")
-    scheduling = wiring.scheduling()
+    scheduling, is_paused = wiring.scheduling(), _filter(body.workflow_id, ScheduleState.paused)
+
+    def admits(schedule: Schedule) -> bool:
+        return is_paused(schedule) and rules.problem(schedule) is None
 
     def resume(schedule: Schedule) -> Schedule:
         return scheduling.resume(author(caller, wiring.now()), schedule.id, etags.guard(None))
 
-    return _switch_all(body, caller, "resume", ScheduleState.paused, resume)
+    return _switch_all(body, caller, "resume", admits, resume)
 
 
 @router.get("/{schedule_id}", responses=responses(404))
@@ -144,7 +149,7 @@ def get_schedule(schedule_id: Id, caller: Caller, response: Response) -> Schedul
     """One schedule, when it fires next, and how it stands."""
     schedules, now = wiring.schedules(), wiring.now()
     schedule = etags.stamp(response, schedules.get(caller.project_id, schedule_id))
-    stands = standing(schedule, now, schedules=schedules, runs=wiring.runs(), endings=wiring.endings())
+    stands = standing(schedule, now, schedules=schedules, runs=wiring.runs())
     return schedule_detail(schedule, stands, now, wiring.payloads())
 
 
@@ -166,8 +171,11 @@ def update_schedule(
 
 @router.delete("/{schedule_id}", status_code=204, responses=responses(404, 412))
 def delete_schedule(schedule_id: Id, caller: Caller, if_match: IfMatch = None) -> None:
-    """Remove a schedule. Its runs that have not started will not; the others go on and stay, as history."""
-    wiring.scheduling().delete(caller.project_id, schedule_id, etags.guard(if_match))
+    """Remove a schedule, with its input. Its runs that have not started will not; the others go on and stay, as
+    history."""
+    scheduling = wiring.scheduling()
+    scheduling.delete(caller.project_id, schedule_id, etags.guard(if_match))
+    scheduling.forget_inputs(caller.project_id, schedule_id)
 
 
 @router.post("/{schedule_id}/pause", responses=responses(404))
@@ -234,10 +242,13 @@ def _filter(workflow_id: str | None, wanted: ScheduleState | None) -> Callable[[
 
 
 def _switch_all(
-    body: ScheduleSweep, caller: Caller, verb: str, default: ScheduleState, switch: Callable[[Schedule], Schedule]
+    body: ScheduleSweep,
+    caller: Caller,
+    verb: str,
+    admits: Callable[[Schedule], bool],
+    switch: Callable[[Schedule], Schedule],
 ) -> SweepAnswer:
     project, until = caller.project_id, deadline()
-    admits = _filter(body.workflow_id, body.state or default)
     page = wiring.schedules().list(project, limit=body.limit, after=body.after(project, verb), admits=admits)
     return body.answer(project, verb, sweeping.switch_all(page, until, switch))
 

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from unittest.mock import MagicMock
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 
 from functions.api.routers import schedules
-from shared import wiring
+from shared import payloads, wiring
 from shared.domain.overlap import Slot
 from shared.domain.record import id_time
 from shared.domain.schedule import Schedule
@@ -44,6 +46,13 @@ def overtaken(name: str) -> Callable[[ScheduleStore, Schedule | None, Schedule],
         return save(store, before, after)
 
     return race
+
+
+def inputs(aws: Aws, schedule: Json) -> list[str]:
+    """Keys of its large inputs in the bucket."""
+    prefix = payloads.schedule_prefix("default", schedule["id"])
+    found = aws.s3.list_objects_v2(Bucket=wiring.settings().payload_bucket, Prefix=prefix)
+    return [each["Key"] for each in found.get("Contents", [])]
 
 
 def forget(workflow: Json) -> None:
@@ -523,6 +532,62 @@ class TestDeleting:
         problem(api.get(path), 404, "not_found")
         problem(api.delete(path), 404, "not_found")
         assert len(api.get("/runs", params={"schedule_id": schedule["id"]}).json()["items"]) == 2
+
+    def test_its_large_inputs_go_with_it_and_nobody_elses(self, api: httpx.Client, body: Body, aws: Aws) -> None:
+        mine, other = (made(api.post("/schedules", json=body(input="x" * 5000))) for _ in range(2))
+        path = f"/schedules/{mine['id']}"
+        for text in ("y" * 5000, "z" * 5000, "small"):
+            api.patch(path, json={"settings": {"input": text}})
+        run = made(api.post(f"{path}/trigger", json={"input": "r" * 5000}))
+        assert len(inputs(aws, mine)) == 3
+
+        assert api.delete(path).status_code == 204
+
+        assert inputs(aws, mine) == []
+        assert api.get(f"/schedules/{other['id']}").json()["settings"]["input"] == "x" * 5000
+        assert api.get(f"/runs/{run['id']}").json()["input"] == "r" * 5000
+
+    def test_an_input_that_is_edited_and_edited_back_stays(self, api: httpx.Client, body: Body, aws: Aws) -> None:
+        schedule = made(api.post("/schedules", json=body(input="x" * 5000)))
+        path = f"/schedules/{schedule['id']}"
+        for text in ("y" * 5000, "x" * 5000):
+            api.patch(path, json={"settings": {"input": text}})
+        assert api.get(path).json()["settings"]["input"] == "x" * 5000
+
+    def test_more_inputs_than_one_answer_lists_go_too(
+        self, api: httpx.Client, schedule: Json, aws: Aws, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bucket, some = wiring.payloads(), aws.s3.list_objects_v2
+        for number in range(5):
+            bucket.put_json(payloads.schedule_key("default", schedule["id"], str(number)), "x")
+        monkeypatch.setattr(aws.s3, "list_objects_v2", lambda **query: some(**query, MaxKeys=2))
+
+        assert api.delete(f"/schedules/{schedule['id']}").status_code == 204
+
+        assert inputs(aws, schedule) == []
+
+    @pytest.mark.parametrize("refused", ["list_objects_v2", "delete_objects"])
+    def test_a_bucket_that_refuses_keeps_no_schedule_from_being_deleted(
+        self, api: httpx.Client, body: Body, aws: Aws, monkeypatch: pytest.MonkeyPatch, refused: str
+    ) -> None:
+        schedule = made(api.post("/schedules", json=body(input="x" * 5000)))
+        error = ClientError({"Error": {"Code": "SlowDown", "Message": "x"}}, refused)
+        monkeypatch.setattr(aws.s3, refused, MagicMock(side_effect=error))
+
+        assert api.delete(f"/schedules/{schedule['id']}").status_code == 204
+
+        problem(api.get(f"/schedules/{schedule['id']}"), 404, "not_found")
+
+    def test_what_a_bucket_did_not_delete_is_an_error(
+        self, body: Body, api: httpx.Client, aws: Aws, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """S3 answers 200, and says inside what was denied."""
+        made(api.post("/schedules", json=body(input="x" * 5000)))
+        denied = {"Errors": [{"Key": "x", "Code": "AccessDenied", "Message": "Access Denied"}]}
+        monkeypatch.setattr(aws.s3, "delete_objects", lambda **request: denied)
+
+        with pytest.raises(ClientError, match="AccessDenied"):
+            wiring.payloads().delete_below("keep/default/schedules/")
 
     def test_a_run_that_moves_the_slot_meanwhile_does_not_hinder_it(
         self, api: httpx.Client, schedule: Json, monkeypatch: pytest.MonkeyPatch

@@ -13,6 +13,8 @@ from cli.session import Surroundings
 from tests.fake_api import KEY, NOW, SECRET, URL, FakeApi
 
 Spark = Callable[..., Result]
+SAO_PAULO = "America/Sao_Paulo"
+DAYS = [f"2030-01-{day:02}T12:00:00.000Z" for day in range(2, 30)]
 
 
 class Clock:
@@ -42,6 +44,20 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def api() -> FakeApi:
     return FakeApi()
+
+
+@pytest.fixture
+def echo(api: FakeApi) -> FakeApi:
+    api.add_workflow("Echo")
+    api.fires = DAYS
+    return api
+
+
+@pytest.fixture
+def daily(echo: FakeApi) -> FakeApi:
+    """Each day at nine in São Paulo, which is noon."""
+    echo.add_schedule("Daily", settings={"timezone": SAO_PAULO}, next_fire_at=DAYS[0])
+    return echo
 
 
 @pytest.fixture

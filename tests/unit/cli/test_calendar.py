@@ -1,12 +1,14 @@
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 from rich.text import Text
 
 from cli.times import instant_text
-from tests.fake_api import NOW, FakeApi, asked
+from tests.fake_api import NOW, FakeApi, asked, fire
 from tests.unit.cli.conftest import Spark
 
 NOON = datetime.fromisoformat(NOW)  # of a Tuesday
@@ -101,6 +103,29 @@ def test_many_fires_take_a_question_or_two_a_day(one: FakeApi, spark: Spark) -> 
     assert len(asked(one, "GET", "/preview$")) <= 2 * 7
 
 
+def test_a_page_that_ends_with_the_day_doubles_no_fire(one: FakeApi, spark: Spark) -> None:
+    fires(one, *(at for at in every(minutes=1) if (at.hour, at.minute) >= (22, 20)))  # a hundred
+    (row,) = json.loads(spark("schedule", "list", "--calendar", "--json").stdout)
+    assert len(row["days"][0]["fires"]) == 100
+    assert all(len(set(day["fires"])) == len(day["fires"]) for day in row["days"])
+
+
+def test_jitter_doubles_no_fire(one: FakeApi, spark: Spark) -> None:
+    jitter, zone = timedelta(seconds=40), ZoneInfo("UTC")
+
+    def preview(request: httpx.Request) -> httpx.Response:
+        after = datetime.fromisoformat(request.url.params["after"])
+        due = [instant_text(at) for at in every(minutes=1) if at + jitter > after][:100]
+        items = [fire(at, zone, fires_at=at.replace(":00.000Z", ":40.000Z")) for at in due]
+        return httpx.Response(200, json={"items": items})
+
+    answer = one.answer
+    one.handle = lambda request: preview(request) if request.url.path.endswith("/preview") else answer(request)
+    (row,) = json.loads(spark("schedule", "list", "--calendar", "--json").stdout)
+    assert [day["summary"] for day in row["days"]] == [["every 1m"]] * 7
+    assert all(len(set(day["fires"])) == len(day["fires"]) for day in row["days"])
+
+
 def test_days_are_those_of_the_schedules_zone(one: FakeApi, spark: Spark) -> None:
     one.kept["schedules"][0]["settings"]["timezone"] = "Pacific/Auckland"  # UTC+13
     fires(one, MIDNIGHT)
@@ -151,3 +176,4 @@ def test_without_schedules_there_is_no_calendar(api: FakeApi, spark: Spark) -> N
 
 def test_a_zone_is_for_the_calendar(one: FakeApi, spark: Spark) -> None:
     assert spark("schedule", "list", "--tz", "Asia/Tokyo").exit_code == 2
+    assert "--tz: 'Tokyo' is no time zone" in spark("schedule", "list", "--calendar", "--tz", "Tokyo").stderr

@@ -139,3 +139,10 @@ def test_view_is_get(history: FakeApi, spark: Spark) -> None:
 def test_an_unknown_run_is_refused(spark: Spark) -> None:
     result = spark("run", "get", "nope")
     assert (result.exit_code, "There is no run 'nope'" in result.stderr) == (4, True)
+
+
+def test_runs_are_filtered_by_schedule(daily: FakeApi, spark: Spark) -> None:
+    spark("run", "list", "--schedule", "Daily")
+    assert asked(daily, "GET", "/runs$")[0].url.params["schedule_id"] == id_of("sch", 1)
+    spark("run", "cancel-all", "--schedule", "Daily", "--yes")
+    assert bodies(daily, "POST", "/runs/cancel$")[0] == {"schedule_id": id_of("sch", 1), "limit": 500}

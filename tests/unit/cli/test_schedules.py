@@ -8,25 +8,9 @@ import pytest
 
 from cli.schedule_options import CLEARED, Clearable
 from tests.fake_api import BARE_SETTINGS, NOW, FakeApi, Json, asked, bodies, fire, id_of, problem
-from tests.unit.cli.conftest import Spark
+from tests.unit.cli.conftest import DAYS, SAO_PAULO, Spark
 
-SAO_PAULO = "America/Sao_Paulo"
 WIDE = {"FORCE_COLOR": "1", "COLUMNS": "80", "NO_COLOR": "1"}
-DAYS = [f"2030-01-{day:02}T12:00:00.000Z" for day in range(2, 30)]
-
-
-@pytest.fixture
-def echo(api: FakeApi) -> FakeApi:
-    api.add_workflow("Echo")
-    api.fires = DAYS
-    return api
-
-
-@pytest.fixture
-def daily(echo: FakeApi) -> FakeApi:
-    """Each day at nine in São Paulo, which is noon."""
-    echo.add_schedule("Daily", settings={"timezone": SAO_PAULO}, next_fire_at=DAYS[0])
-    return echo
 
 
 def posted(api: FakeApi) -> Json:
@@ -133,6 +117,13 @@ def test_the_input_may_come_from_stdin(echo: FakeApi, spark: Spark) -> None:
     assert posted(echo)["input"] == "two\nlines"
 
 
+def test_a_new_schedule_says_what_jitter_does_to_it(echo: FakeApi, spark: Spark) -> None:
+    late = fire(DAYS[0], ZoneInfo("UTC"), fires_at="2030-01-02T12:00:40.000Z")
+    answer, preview = echo.answer, httpx.Response(200, json={"items": [late]})
+    echo.handle = lambda request: preview if request.url.path.endswith("/preview") else answer(request)
+    assert "Wed 2030-01-02 12:00 UTC  in 1 d; 40s later, by jitter" in create(spark, "--cron", "0 12 * * *").stdout
+
+
 def test_whoever_names_no_zone_is_told_which_it_is(echo: FakeApi, spark: Spark) -> None:
     assert "in UTC" in create(spark, "--cron", "@daily").stderr
     assert "in UTC" not in create(spark, "--cron", "@daily", "--tz", SAO_PAULO).stderr
@@ -165,6 +156,24 @@ def test_the_api_complains_about_options(
 def test_a_local_time_in_an_unknown_zone_is_a_usage_error(echo: FakeApi, spark: Spark) -> None:
     result = create(spark, "--cron", "@daily", "--tz", "Mars/Base", "--start", "2030-02-01")
     assert (result.exit_code, "'Mars/Base' is no time zone" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--start", "soon"],
+        ["--end", "31.12.2030"],
+        ["--exclude", "christmas"],
+        ["--jitter", "0.5s"],
+        ["--timeout", "long"],
+        ["--max-lateness", "-5m"],
+    ],
+)
+def test_what_cannot_be_read_is_named(echo: FakeApi, spark: Spark, words: list[str]) -> None:
+    result = create(spark, "--cron", "@daily", *words)
+    assert (result.exit_code, asked(echo, "POST", "")) == (2, [])
+    assert f"Error: {words[0]}: {words[1]!r} " in result.stderr
+    assert "\nWrite " in result.stderr
 
 
 def test_with_json_a_new_schedule_is_the_answer_of_the_api(echo: FakeApi, spark: Spark) -> None:
@@ -362,200 +371,3 @@ def test_a_trigger_takes_another_input_and_is_watched(daily: FakeApi, spark: Spa
 def test_a_watched_trigger_exits_as_its_run_ended(daily: FakeApi, spark: Spark) -> None:
     daily.script = [{"status": "failed", "attempt": 1, "error": {"code": "flow_failed", "message": "no"}}]
     assert spark("schedule", "trigger", "Daily", "--wait").exit_code == 1
-
-
-# ---------------------------------------------------------------- preview
-
-
-def test_a_preview_explains_an_expression(echo: FakeApi, spark: Spark) -> None:
-    shown = spark("schedule", "preview", "0 9 * * *", "--tz", SAO_PAULO, "--count", "2")
-    assert bodies(echo, "POST", "/preview$") == [
-        {"kind": "cron", "expression": "0 9 * * *", "timezone": SAO_PAULO, "count": 2}
-    ]
-    assert shown.stderr == f"0 9 * * * in words ({SAO_PAULO})\n"
-    assert [line.split() for line in shown.stdout.splitlines()[1:]] == [
-        ["Wed", "2030-01-02", "09:00", "-03", "01-02", "12:00Z", "in", "1", "d"],
-        ["Thu", "2030-01-03", "09:00", "-03", "01-03", "12:00Z", "in", "2", "d"],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "expression"),
-    [
-        ("@daily", "cron", "@daily"),
-        ("*/5 * * * *", "cron", "*/5 * * * *"),
-        ("0 9 * *", "cron", "0 9 * *"),  # wrong, which is for the API to say
-        ("every 30m", "interval", "30m"),
-        ("1h30m", "interval", "1h30m"),
-        ("PT15M", "interval", "PT15M"),
-        ("in 10m", "once", "in 10m"),
-        ("2030-12-24T09:00", "once", "2030-12-24T09:00"),
-    ],
-)
-def test_an_expression_is_known_by_its_looks(
-    echo: FakeApi, spark: Spark, text: str, kind: str, expression: str
-) -> None:
-    spark("schedule", "preview", text)
-    assert bodies(echo, "POST", "/preview$") == [{"kind": kind, "expression": expression, "count": 10}]
-
-
-@pytest.mark.parametrize("words", [["Daily"], ["00000001"], ["--schedule", "Daily"], ["--schedule", "@daily"]])
-def test_anything_else_is_the_name_of_a_schedule(daily: FakeApi, spark: Spark, words: list[str]) -> None:
-    daily.add_schedule("@daily")
-    assert len(json.loads(spark("schedule", "preview", *words, "--json").stdout)["items"]) == 10
-    assert bodies(daily, "POST", "") == []
-
-
-@pytest.mark.parametrize(
-    "words",
-    [[], ["Daily", "--cron", "@daily"], ["Daily", "--schedule", "Daily"], ["Daily", "--tz", SAO_PAULO]],
-)
-def test_a_preview_is_of_one_thing(daily: FakeApi, spark: Spark, words: list[str]) -> None:
-    assert spark("schedule", "preview", *words).exit_code == 2
-
-
-def test_daylight_saving_is_told_in_words(echo: FakeApi, spark: Spark) -> None:
-    zone = ZoneInfo("Europe/Berlin")
-    skipped = fire("2030-03-31T01:00:00.000Z", zone, mark="moved")
-    late = {**fire("2030-04-01T00:30:00.000Z", zone), "fires_at": "2030-04-01T00:31:30.000Z"}
-    answer = {"description": "At 02:30", "timezone": zone.key, "note": "On Sunday …", "items": [skipped, late]}
-    echo.answers = [httpx.Response(200, json=answer)]
-    shown = spark("schedule", "preview", "30 2 * * *", "--tz", zone.key)
-    assert "Sun 2030-03-31 03:00 +02  03-31 01:00Z  in 88 d  clocks skip it: fires after" in shown.stdout
-    assert "1m30s later, by jitter" in shown.stdout
-    assert "On Sunday …" in shown.stderr
-
-
-@pytest.mark.parametrize(
-    ("words", "option"), [(["--cron", "61 * * * *"], "--cron"), (["61 * * * *"], "the expression")]
-)
-def test_a_wrong_expression_is_named_as_it_was_said(echo: FakeApi, spark: Spark, words: list[str], option: str) -> None:
-    echo.answers = [problem(422, "invalid", "No.", errors=[{"pointer": "/expression", "detail": "minute 61"}])]
-    result = spark("schedule", "preview", *words)
-    assert (result.exit_code, f"  {option}  minute 61" in result.stderr) == (4, True)
-
-
-# ---------------------------------------------------------------- backfill
-
-PLAN = {
-    "total": 2,
-    "items": [
-        {"scheduled_for": "2029-12-30T12:00:00.000Z", "run_id": None, "status": None},
-        {"scheduled_for": "2029-12-31T12:00:00.000Z", "run_id": id_of("run", 7), "status": "failed"},
-    ],
-}
-
-
-@pytest.fixture
-def past(daily: FakeApi) -> FakeApi:
-    daily.plan = PLAN
-    return daily
-
-
-def test_a_dry_run_lists_what_would_run(past: FakeApi, spark: Spark) -> None:
-    shown = spark("schedule", "backfill", "Daily", "--from", "2029-12-30", "--to", "2029-12-31", "--dry-run")
-    assert bodies(past, "POST", "/backfills$") == [
-        {"start_at": "2029-12-30T03:00:00.000Z", "end_at": "2030-01-01T02:59:59.999Z", "dry_run": True}
-    ]
-    assert shown.stderr == "Daily: 2 runs from Sun 2029-12-30 09:00 -03 to Mon 2029-12-31 09:00 -03\n"
-    assert [line.split()[-1] for line in shown.stdout.splitlines()] == ["STATUS", "-", "failed"]
-    assert past.kept["backfills"] == []
-
-
-def test_a_backfill_says_how_much_it_is_and_asks(past: FakeApi, spark: Spark) -> None:
-    refused = spark("schedule", "backfill", "Daily", "--from", "7d")
-    assert (refused.exit_code, "Daily: 2 runs" in refused.stderr, past.kept["backfills"]) == (2, True, [])
-    started = spark("schedule", "backfill", "Daily", "--from", "7d", "--reprocess", "failed", "--overlap", "skip", "-y")
-    assert started.stdout == f"{id_of('bkf', 1)}\n"
-    assert "2 of 2 runs started." in started.stderr
-    wish = {"start_at": "2029-12-25T12:00:00.000Z", "reprocess": "failed", "overlap": "skip"}
-    assert bodies(past, "POST", "/backfills$")[-2:] == [{**wish, "dry_run": True}, wish]
-
-
-def test_a_backfill_reaches_no_further_than_now(past: FakeApi, spark: Spark) -> None:
-    spark("schedule", "backfill", "Daily", "--from", "2029-12-01", "--to", "2030-01-01", "--dry-run")
-    assert bodies(past, "POST", "/backfills$")[0]["end_at"] == NOW
-
-
-def test_a_backfill_of_nothing_starts_nothing(daily: FakeApi, spark: Spark) -> None:
-    result = spark("schedule", "backfill", "Daily", "--from", "7d")
-    assert (result.exit_code, "nothing to run" in result.stderr) == (0, True)
-    assert daily.kept["backfills"] == []
-
-
-def test_too_large_a_backfill_is_about_its_options(past: FakeApi, spark: Spark) -> None:
-    refused = problem(422, "invalid", "No.", errors=[{"pointer": "/start_at", "detail": "20,000 occurrences"}])
-    answer = past.answer
-    past.handle = lambda request: refused if request.method == "POST" else answer(request)
-    assert "  --from  20,000 occurrences" in spark("schedule", "backfill", "Daily", "--from", "9w").stderr
-
-
-@pytest.mark.parametrize(("status", "code"), [("completed", 0), ("failed", 1)])
-def test_a_watched_backfill_exits_as_its_runs_ended(past: FakeApi, spark: Spark, status: str, code: int) -> None:
-    for end in ("completed", status):
-        past.add_run(schedule_id=id_of("sch", 1), origin="backfill", backfill_id=id_of("bkf", 1), status=end)
-    past.add_run(schedule_id=id_of("sch", 1), origin="schedule", status="failed")  # not ours
-    result = spark("schedule", "backfill", "Daily", "--from", "7d", "--yes", "--watch")
-    assert result.exit_code == code
-    assert f"{2 - code} of 2 runs completed." in result.stderr
-
-
-def test_a_backfill_under_way_is_watched_until_it_is_over(past: FakeApi, spark: Spark) -> None:
-    running = past.add_backfill(status="running", started=0, total=1)
-    over = {**running, "status": "completed", "started": 1}
-
-    def handle(request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith(running["id"]):
-            past.add_run(
-                schedule_id=id_of("sch", 1), origin="backfill", backfill_id=id_of("bkf", 1), status="completed"
-            )
-            return httpx.Response(200, json=over)
-        posted = request.method == "POST" and b"dry_run" not in request.content
-        return httpx.Response(202, json=running) if posted else past.answer(request)
-
-    past.handle = handle
-    result = spark("schedule", "backfill", "Daily", "--from", "7d", "--yes", "--watch", "--json")
-    assert [run["id"] for run in json.loads(result.stdout)["runs"]] == [id_of("run", 1)]
-
-
-def test_backfills_are_listed_and_cancelled(past: FakeApi, spark: Spark) -> None:
-    assert "No backfills" in spark("schedule", "backfills", "Daily").stderr
-    past.add_backfill(status="running", started=1, left_out=1, total=9)
-    line = spark("schedule", "backfills", "Daily").stdout.splitlines()[1]
-    assert line.split() == ["00000001", "2030-01-01", "09:00", "2030-01-01", "09:00", "running", "1/9", "just", "now"]
-    assert json.loads(spark("schedule", "backfills", "Daily", "--json").stdout) == past.kept["backfills"]
-    cancelled = spark("schedule", "backfills", "Daily", "--cancel", "last")
-    assert "00000001 is cancelled: 1 of 8 runs started, 1 left out." in cancelled.stderr
-    assert spark("schedule", "backfills", "Daily", "--cancel", "nope").exit_code == 4
-
-
-# ---------------------------------------------------------------- runs
-
-
-def test_the_runs_of_a_schedule_tell_how_late_they_began(daily: FakeApi, spark: Spark) -> None:
-    ours = {"schedule_id": id_of("sch", 1), "status": "completed", "finished_at": NOW}
-    at, began = "2030-01-01T11:00:00.000Z", "2030-01-01T11:00:00.700Z"
-    daily.add_run(**ours, origin="schedule", scheduled_for=at, started_at=began)
-    daily.add_run(**ours, origin="backfill", scheduled_for=at, started_at=began)
-    daily.add_run(**ours, origin="manual", started_at=began)
-    lines = spark("schedule", "runs", "Daily").stdout.splitlines()
-    assert [[cell.strip() for cell in line.split("  ") if cell] for line in lines] == [
-        ["ID", "FOR", "STATUS", "LATE", "TOOK"],
-        ["00000003", "manual", "completed", "59:59", "Hello"],
-        ["00000002", "08:00 -03 backfill", "completed", "59:59", "Hello"],
-        ["00000001", "08:00 -03", "completed", "0.7 s", "59:59", "Hello"],
-    ]
-    found = json.loads(spark("schedule", "runs", "Daily", "--status", "completed", "--json").stdout)
-    assert found == daily.kept["runs"]
-    assert asked(daily, "GET", "/schedules/.*/runs$")[-1].url.params["status"] == "completed"
-
-
-def test_without_runs_it_says_how_to_start_one(daily: FakeApi, spark: Spark) -> None:
-    assert "spark schedule trigger 00000001" in spark("schedule", "runs", "Daily").stderr
-
-
-def test_runs_are_filtered_by_schedule(daily: FakeApi, spark: Spark) -> None:
-    spark("run", "list", "--schedule", "Daily")
-    assert asked(daily, "GET", "/runs$")[0].url.params["schedule_id"] == id_of("sch", 1)
-    spark("run", "cancel-all", "--schedule", "Daily", "--yes")
-    assert bodies(daily, "POST", "/runs/cancel$")[0] == {"schedule_id": id_of("sch", 1), "limit": 500}

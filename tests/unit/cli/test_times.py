@@ -45,9 +45,23 @@ def test_what_is_under_way_is_measured_until_now() -> None:
     assert times.between(None, None, NOON) == ""
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("1d", 86400)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), ("1d", 86400), ("1h30m", 5400)]
+)
 def test_lengths_of_time_are_read(text: str, seconds: float) -> None:
     assert times.seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5m", "1h30", "5 m", "1y"])
+def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+    with pytest.raises(CliError, match="is no length of time"):
+        times.seconds_of(text)
+
+
+def test_the_api_counts_in_whole_seconds() -> None:
+    assert times.whole_seconds("1.5m") == 90
+    with pytest.raises(CliError, match="a fraction of a second"):
+        times.whole_seconds("0.5s")
 
 
 @pytest.mark.parametrize(

@@ -623,6 +623,17 @@ def test_the_next_fire_is_the_next_run_that_starts(settings: dict[str, Any], at:
     assert next_fire(schedule, asked) == (ahead[0] if ahead else schedule.wake_at)
 
 
+def test_a_change_by_a_clock_that_is_behind_comes_after_the_one_before_it() -> None:
+    paused = firing.pause(a_schedule(**HOURLY), NOON + seconds(30), "x")
+
+    resumed = firing.resume(paused, NOON + seconds(5))
+    again = firing.pause(resumed, NOON + seconds(6), "y")
+    edited = firing.edit(resumed, resumed.settings.model_copy(update={"expression": "2h"}), None, NOON + seconds(7))
+
+    assert resumed.effective_at == resumed.watermark == NOON + seconds(30)
+    assert again.paused_at == edited.effective_at == NOON + seconds(30)
+
+
 @pytest.mark.parametrize("change", [lambda s: firing.pause(s, NOON, "x"), lambda s: firing.resume(s, NOON)])
 def test_rules_leave_their_schedule_as_it_was(change: Callable[[Schedule], Schedule]) -> None:
     schedule = a_schedule()

@@ -17,61 +17,48 @@ def a_slot(holder: str | None = None, *queue: str, skipped: int = 0) -> Slot:
 
 
 @pytest.mark.parametrize("policy", EXCLUSIVE)
-@pytest.mark.parametrize("before", [a_slot(), a_slot(B)], ids=["never held", "holder is over"])
-def test_a_free_slot_is_taken_under_every_policy(policy: Overlap, before: Slot) -> None:
-    assert enter(before, A, policy, is_free=True) == Enter(a_slot(A))
+def test_a_free_slot_is_taken_under_every_policy(policy: Overlap) -> None:
+    assert enter(a_slot(), A, policy) == Enter(a_slot(A))
 
 
 @pytest.mark.parametrize("policy", EXCLUSIVE)
 def test_the_holder_holds_it_still(policy: Overlap) -> None:
-    assert enter(a_slot(A, B), A, policy, is_free=False) == Enter(a_slot(A, B))
+    assert enter(a_slot(A, B), A, policy) == Enter(a_slot(A, B))
 
 
 def test_skip_leaves_out_whoever_comes_while_it_is_held_and_counts() -> None:
-    assert enter(a_slot(A, skipped=2), B, Overlap.skip, is_free=False) == Skip(a_slot(A, skipped=3), B)
+    assert enter(a_slot(A, skipped=2), B, Overlap.skip) == Skip(a_slot(A, skipped=3), B)
 
 
 def test_cancel_previous_takes_the_slot_from_its_holder() -> None:
-    assert enter(a_slot(A), B, Overlap.cancel_previous, is_free=False) == Oust(a_slot(B), A)
+    assert enter(a_slot(A), B, Overlap.cancel_previous) == Oust(a_slot(B), A)
 
 
 def test_queue_all_waits_behind_those_who_wait() -> None:
-    assert enter(a_slot(A, B), C, Overlap.queue_all, is_free=False) == Wait(a_slot(A, B, C))
+    assert enter(a_slot(A, B), C, Overlap.queue_all) == Wait(a_slot(A, B, C))
 
 
 def test_who_waits_already_keeps_its_place() -> None:
-    assert enter(a_slot(A, B, C), B, Overlap.queue_all, is_free=False) == Wait(a_slot(A, B, C))
-    assert enter(a_slot(A, B), B, Overlap.queue_one, is_free=False) == Wait(a_slot(A, B))
+    assert enter(a_slot(A, B, C), B, Overlap.queue_all) == Wait(a_slot(A, B, C))
+    assert enter(a_slot(A, B), B, Overlap.queue_one) == Wait(a_slot(A, B))
 
 
 def test_the_hundredth_waits_and_the_next_is_left_out_and_counted() -> None:
     waiting = tuple(f"run_{number:03}" for number in range(MAX_QUEUE))
     last_but_one, full = a_slot(A, *waiting[:-1]), a_slot(A, *waiting)
 
-    assert enter(last_but_one, waiting[-1], Overlap.queue_all, is_free=False) == Wait(full)
-    assert enter(full, B, Overlap.queue_all, is_free=False) == Skip(a_slot(A, *waiting, skipped=1), B)
-    assert enter(full, waiting[50], Overlap.queue_all, is_free=False) == Wait(full)
+    assert enter(last_but_one, waiting[-1], Overlap.queue_all) == Wait(full)
+    assert enter(full, B, Overlap.queue_all) == Skip(a_slot(A, *waiting, skipped=1), B)
+    assert enter(full, waiting[50], Overlap.queue_all) == Wait(full)
 
 
 @pytest.mark.parametrize(("waits", "comes"), [(B, C), (C, B)])
 def test_queue_one_keeps_the_newest_in_whichever_order_they_come(waits: str, comes: str) -> None:
-    assert enter(a_slot(A, waits), comes, Overlap.queue_one, is_free=False) == Skip(a_slot(A, C, skipped=1), B)
+    assert enter(a_slot(A, waits), comes, Overlap.queue_one) == Skip(a_slot(A, C, skipped=1), B)
 
 
 def test_queue_one_after_queue_all_leaves_out_the_oldest_first() -> None:
-    assert enter(a_slot(A, B, C), D, Overlap.queue_one, is_free=False) == Skip(a_slot(A, C, D, skipped=1), B)
-
-
-@pytest.mark.parametrize("policy", [Overlap.queue_one, Overlap.queue_all])
-def test_who_waited_first_goes_first_when_the_slot_is_free(policy: Overlap) -> None:
-    assert enter(a_slot(A, B), B, policy, is_free=True) == Enter(a_slot(B))
-    assert enter(a_slot(A, B, C), B, policy, is_free=True) == Enter(a_slot(B, C))
-
-
-def test_a_newcomer_at_a_free_slot_lets_pass_who_waited() -> None:
-    assert enter(a_slot(A, B), C, Overlap.queue_all, is_free=True) == Wait(a_slot(B, C))
-    assert enter(a_slot(None, B), C, Overlap.queue_all, is_free=True) == Wait(a_slot(B, C))
-    assert enter(a_slot(A, B), C, Overlap.skip, is_free=True) == Skip(a_slot(B, skipped=1), C)
+    assert enter(a_slot(A, B, C), D, Overlap.queue_one) == Skip(a_slot(A, C, D, skipped=1), B)
 
 
 def test_leaving_gives_the_slot_to_the_first_who_waits() -> None:
@@ -95,29 +82,25 @@ RUNS = [A, B, C, D]
     queue=st.lists(st.sampled_from(RUNS), unique=True),
     run=st.sampled_from(RUNS),
     policy=st.sampled_from(EXCLUSIVE),
-    is_free=st.booleans(),
 )
 def test_nobody_gets_lost_and_nobody_is_there_twice(
-    holder: str | None, queue: list[str], run: str, policy: Overlap, is_free: bool
+    holder: str | None, queue: list[str], run: str, policy: Overlap
 ) -> None:
     before = a_slot(holder, *(other for other in queue if other != holder))
 
-    decision = enter(before, run, policy, is_free=(is_free or holder is None) and holder != run)
+    decision = enter(before, run, policy)
 
     after = decision.slot
     there = [*after.queue, *([after.holder] if after.holder else [])]
     gone = {decision.run} if isinstance(decision, Skip) else {decision.holder} if isinstance(decision, Oust) else set()
-    over = {holder} if is_free and holder != run else set()
     assert len(there) == len(set(there))
-    assert {holder, run, *queue} - {None} - set(there) <= gone | over
+    assert {holder, run, *queue} - {None} - set(there) <= gone
     assert (run == after.holder) == isinstance(decision, Enter | Oust)
     assert isinstance(decision, Skip) == (after.skipped == before.skipped + 1)
 
 
 def test_an_older_run_that_comes_late_takes_nothing_from_a_newer_one() -> None:
-    decision = enter(
-        Slot(project_id="p", schedule_id="s", holder="run_2"), "run_1", Overlap.cancel_previous, is_free=False
-    )
+    decision = enter(Slot(project_id="p", schedule_id="s", holder="run_2"), "run_1", Overlap.cancel_previous)
 
     assert isinstance(decision, Skip)
     assert decision.run == "run_1"

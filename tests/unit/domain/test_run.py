@@ -258,6 +258,37 @@ def test_a_run_that_waits_for_its_job_gets_a_turn_at_once_to_stop_it() -> None:
     assert isinstance(rules.on_message(marked, marked.turn, NOON), Claim)
 
 
+# ------------------------------------------------------------------------------------------------ called off
+
+
+@pytest.mark.parametrize(("late", "status"), [(-61, "cancelled"), (60, "cancelled"), (59, "cancelled")])
+def test_a_run_that_cannot_be_wanted_again_is_cancelled(late: float, status: str) -> None:
+    over = rules.call_off(a_run(scheduled_for=NOON), NOON + seconds(late))
+
+    assert (over.status, over.finished_at, over.is_unwanted) == (status, NOON + seconds(late), False)
+    assert over.error == rules.error_of("schedule_changed", over.error.message, 0)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("late", [-58, 0, 58])
+def test_around_its_time_a_run_that_is_unwanted_waits_for_what_its_schedule_says_then(late: float) -> None:
+    run = a_run(scheduled_for=NOON, turn=1)
+
+    waits = rules.call_off(run, NOON + seconds(late))
+
+    assert (waits.status, waits.turn, waits.wake_at) == ("pending", 1, run.wake_at)
+    assert (waits.is_unwanted, waits.not_before) == (True, NOON + minutes(1))
+    assert rules.call_off(waits, NOON + minutes(1)).status == "cancelled"
+
+
+def test_a_run_that_starts_after_all_is_no_longer_called_unwanted() -> None:
+    waits = rules.call_off(a_run(scheduled_for=NOON), NOON)
+    retried = failed(running(), BUSY)
+
+    assert rules.claim(waits, NOON, LEASE_UNTIL, "me").error is None
+    assert rules.claim(retried, NOON, LEASE_UNTIL, "me").error == retried.error
+    assert retried.is_unwanted is False
+
+
 # ------------------------------------------------------------------------------------------------ deferral and jobs
 
 

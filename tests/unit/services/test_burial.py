@@ -5,11 +5,12 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.dead_letter import MAX_RETURNS, NO_PROJECT, DeadLetterReason
-from shared.domain.run import RunStatus
+from shared.domain.overlap import Overlap
+from shared.domain.run import Run, RunStatus
 from shared.errors import Unavailable
 from shared.services import burial
 from tests.fakes import NOON, Crash
-from tests.world import WAKE_AFTER, World, a_message, a_run
+from tests.world import WAKE_AFTER, World, a_message, a_run, a_schedule
 
 
 def letters(world: World, project: str = "default") -> list[object]:
@@ -43,6 +44,47 @@ def test_a_run_that_no_executor_survives_is_given_up_and_says_so() -> None:
     assert over.expires_at is not None
     (letter,) = world.dead_letters.list("default", limit=10).items
     assert (letter.run_id, letter.reason) == (run.id, DeadLetterReason.too_many_attempts)
+
+
+def test_the_end_of_a_run_that_is_given_up_lets_the_next_one_go() -> None:
+    world = World()
+    schedule = world.schedule(overlap="queue_all")
+    facts = {"schedule_id": schedule.id, "overlap": "queue_all", "returns": MAX_RETURNS}
+    first, second = world.put(a_run(1, **facts), a_run(2, **facts))
+    world.turnstile().enter(first, Overlap.queue_all)
+    world.turnstile().enter(second, Overlap.queue_all)
+
+    world.bury(a_message(first))
+
+    slot = world.schedules.get_slot("default", schedule.id)
+    assert (slot.holder, slot.queue) == (second.id, ())
+    assert [each.message.run_id for each in world.queue.sent] == [second.id]
+
+
+def test_a_run_that_is_given_up_counts_as_a_failure_of_its_schedule() -> None:
+    world = World()
+    schedule = world.schedule(pause_after_failures=1)
+    (run,) = world.put(a_run(schedule_id=schedule.id, returns=MAX_RETURNS))
+
+    world.bury(a_message(run))
+
+    assert world.now_of(schedule).pause_reason == "1 failed runs in a row."
+
+
+def test_only_the_end_of_a_schedules_run_is_told_and_only_once() -> None:
+    world, told = World(), list[Run]()
+    facts = {"schedule_id": a_schedule().id, "returns": MAX_RETURNS}
+    of_schedule, other, waits = world.put(
+        a_run(1, **facts), a_run(2, returns=MAX_RETURNS), a_run(3, **{**facts, "returns": 0})
+    )
+
+    for run in (of_schedule, of_schedule, other, waits):
+        burial.bury(
+            a_message(run), NOON, WAKE_AFTER, runs=world.runs, dead_letters=world.dead_letters, ended=told.append
+        )
+
+    assert told == [world.run(of_schedule)]
+    assert told[0].status == "failed"
 
 
 def test_a_message_of_a_run_that_is_over_or_has_moved_on_is_dropped() -> None:

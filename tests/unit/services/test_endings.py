@@ -6,10 +6,22 @@ from typing import Any
 import pytest
 
 from shared.domain import firing
+from shared.domain.overlap import Overlap
 from shared.domain.run import Origin, Run, RunStatus, error_of
 from shared.domain.schedule import Schedule, run_id
+from shared.services.standing import Standing, standing
 from tests.fakes import NOON
-from tests.world import BROKEN, World, a_message, a_run, a_schedule
+from tests.world import (
+    BROKEN,
+    World,
+    a_message,
+    a_project,
+    a_run,
+    a_schedule,
+    a_source,
+    a_version,
+    a_workflow,
+)
 
 MINUTE = timedelta(minutes=1)
 LETTERS = {"f": "failed", "c": "completed", "s": "skipped", "x": "cancelled", "p": "pending", "r": "running"}
@@ -220,3 +232,105 @@ def test_the_length_of_a_row_can_be_asked_for() -> None:
     assert world.endings().failed_in_a_row(schedule, 100) == 3
     assert world.endings().failed_in_a_row(schedule, 2) == 2
     assert world.endings().failed_in_a_row(a_schedule(9), 5) == 0
+
+
+# ------------------------------------------------------------------------------------------------ projects
+
+
+def two_projects(**changes: Any) -> tuple[World, Schedule, Schedule]:
+    """Two projects in which everything has the same id and the same name, but for the input of their schedules."""
+    world = World()
+    elsewhere = {"project_id": "other"}
+    world.projects.ensure(a_project(**elsewhere))
+    world.sources.save(None, a_source(**elsewhere))
+    workflow = world.workflows.save(None, a_workflow(**elsewhere))
+    world.workflows.save_version(a_version(workflow))
+    mine = world.schedule(input="mine", **changes)
+    other = world.schedule(input="other", **elsewhere, **changes)
+    assert mine.id == other.id
+    return world, mine, other
+
+
+def fired(world: World, *schedules: Schedule) -> list[Run]:
+    """The first run of each, a minute later, when its time has come."""
+    world.firing().fire(schedules, NOON + MINUTE)
+    world.clock.jump(NOON + MINUTE)
+    return [world.runs_of(schedule)[0] for schedule in schedules]
+
+
+def again(world: World, run: Run) -> Run:
+    """`run` as it is stored now, in whichever project."""
+    return world.runs.get(run.project_id, run.id)
+
+
+def test_schedules_of_two_projects_fire_each_for_itself() -> None:
+    world, mine, other = two_projects()
+
+    (theirs,) = fired(world, other)
+
+    assert (theirs.project_id, world.now_of(other).fired > 0) == ("other", True)
+    assert (world.runs_of(mine), world.now_of(mine)) == ([], mine)
+    assert [standing_of(world, each).last_fire for each in (mine, other)] == [None, theirs]
+    (run,) = fired(world, mine)
+    assert (run.project_id, run.id) == ("default", theirs.id)
+    assert {each.message.project_id for each in world.queue.sent} == {"default", "other"}
+
+
+def test_a_run_asks_the_schedule_of_its_own_project() -> None:
+    world, mine, other = two_projects()
+    run, theirs = fired(world, mine, other)
+    world.schedules.save(world.now_of(other), firing.pause(world.now_of(other), NOON, "x"))
+
+    world.execute([a_message(theirs)])
+    world.execute([a_message(run)])
+    world.clock.forward(60)
+    world.execute([a_message(theirs)])
+
+    assert [again(world, each).status for each in (run, theirs)] == ["completed", "cancelled"]
+    assert [call.input_value for call in world.langflow.calls] == ["mine"]
+
+
+def test_runs_of_two_projects_do_not_overlap() -> None:
+    world, mine, other = two_projects(overlap="skip")
+    run, theirs = fired(world, mine, other)
+    assert world.turnstile().enter(run, Overlap.skip) is True
+
+    assert world.turnstile().enter(theirs, Overlap.skip) is True
+    assert world.turnstile().enter(world.runs_of(other)[1], Overlap.skip) is False
+
+    assert world.runs_of(other)[1].status == "skipped"
+    assert [standing_of(world, each).skipped_overlap for each in (mine, other)] == [0, 1]
+
+
+def test_the_end_of_a_run_gives_nobody_of_another_project_the_slot() -> None:
+    world, mine, other = two_projects(overlap="queue_all")
+    run, theirs = fired(world, mine, other)
+    waiting = world.runs_of(other)[1]
+    for each in (run, theirs, waiting):
+        world.turnstile().enter(each, Overlap.queue_all)
+    world.queue.sent.clear()
+
+    world.execute([a_message(run)])
+
+    assert again(world, run).status == "completed"
+    slots = [world.schedules.get_slot(each.project_id, each.id) for each in (mine, other)]
+    assert [(slot.holder, slot.queue) for slot in slots] == [(None, ()), (theirs.id, (waiting.id,))]
+    assert world.queue.sent == []
+
+
+def test_failures_pause_no_schedule_of_another_project() -> None:
+    world, mine, other = two_projects(pause_after_failures=1)
+    run, theirs = fired(world, mine, other)
+    world.langflow.runs = [BROKEN]
+
+    world.execute([a_message(theirs)])
+    world.execute([a_message(run)])
+
+    assert [world.now_of(each).enabled for each in (mine, other)] == [True, False]
+    stands = [standing_of(world, each) for each in (mine, other)]
+    assert [each.failed_in_a_row for each in stands] == [0, 1]
+    assert [each.last_fire for each in stands] == [again(world, each) for each in (run, theirs)]
+
+
+def standing_of(world: World, schedule: Schedule) -> Standing:
+    return standing(schedule, world.clock.at, schedules=world.schedules, runs=world.runs)

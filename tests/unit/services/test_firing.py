@@ -181,7 +181,8 @@ def test_a_queue_that_refuses_is_asked_again_by_the_next_tick_which_is_in_time()
 
     assert (fired.left, world.now_of(schedule).fired, world.queue.sent) == (1, 0, [])
     world.clock.forward(minutes=1)
-    assert world.tick().complete
+    ticked = world.tick()
+    assert (ticked.complete, fired.runs, ticked.fired.runs) == (True, 2, 0)  # each is counted when it is stored
     world.deliver()
     world.clock.forward(minutes=1)
     world.deliver()
@@ -202,6 +203,7 @@ def test_two_who_fire_the_same_make_each_run_once_and_count_it_once() -> None:
     first, second = fire(world, schedule), fire(world, schedule)
 
     assert (first.left, second.left) == (0, 0)
+    assert (first.runs, second.runs) == (2, 0)
     assert len(world.runs_of(schedule)) == world.now_of(schedule).fired == 2
 
 
@@ -241,7 +243,7 @@ def test_an_edit_between_put_and_advance_wins() -> None:
 
     after = world.now_of(schedule)
     assert (after.fired, after.wake_at, after.settings.expression) == (0, NOON + HOUR, "0 13 * * *")
-    world.clock.forward(minutes=2)
+    world.clock.forward(minutes=3)
     world.deliver()
     assert [run.status for run in world.runs_of(schedule)] == ["cancelled", "cancelled"]
 
@@ -254,7 +256,7 @@ def test_a_schedule_that_is_deleted_between_put_and_advance_stays_deleted() -> N
     fire(world, schedule)
 
     assert keys.record("default", keys.SCHEDULE, schedule.id) not in world.table.items
-    world.clock.forward(minutes=2)
+    world.clock.forward(minutes=3)
     world.deliver()
     assert [run.status for run in world.runs_of(schedule)] == ["cancelled", "cancelled"]
 
@@ -328,6 +330,20 @@ def test_what_is_not_done_by_the_deadline_is_left_for_the_next_tick() -> None:
     assert world.tick().fired.runs == 1650
 
 
+def test_workflows_and_projects_are_looked_up_once_however_much_there_is_to_do() -> None:
+    world = World()
+    schedules = [world.schedule(n, kind="interval", expression="1s", catch_up="all") for n in range(3)]
+    world.clock.forward(seconds=1500)
+    world.faults.steps.clear()
+
+    fired = fire(world, *schedules)
+
+    assert fired == Fired(due=6, runs=3 * 1650, lateness_seconds=1499)  # twice each: a chunk, and the rest
+    looked_again = 6  # one of these for each evaluation that was cut, or batch that was full
+    assert world.faults.steps.count("before get") == 1  # the project
+    assert world.faults.steps.count("before get_many") <= 1 + looked_again
+
+
 def test_nothing_is_fired_where_nothing_is_due() -> None:
     world = World()
     schedule = world.schedule(expression="0 9 * * *")
@@ -362,6 +378,33 @@ def test_a_schedule_made_with_a_workflow_that_quick_reads_do_not_show_yet_fires(
 
     assert world.now_of(schedule).enabled is True
     assert len(world.runs_of(schedule)) == 2
+
+
+def given_up(world: World, number: int = 1, **changes: Any) -> Schedule:
+    """A schedule whose time zone was in order when it was saved."""
+    schedule = world.schedule(number, **changes)
+    settings = schedule.settings.model_copy(update={"timezone": "America/Atlantis"})
+    return world.schedules.save(schedule, schedule.model_copy(update={"settings": settings}))
+
+
+def test_a_schedule_that_cannot_be_evaluated_holds_up_nobody() -> None:
+    world = World()
+    lost, other = given_up(world, 1), world.schedule(2)
+
+    fired = fire(world, lost, other)
+
+    assert fired == Fired(due=1, runs=2)
+    assert world.now_of(lost) == lost
+
+
+def test_a_schedule_that_cannot_be_evaluated_is_paused_with_its_workflow() -> None:
+    world = World()
+    lost = given_up(world)
+    world.workflows.delete(world.workflow)
+
+    fire(world, lost)
+
+    assert world.now_of(lost).pause_reason == WORKFLOW_GONE
 
 
 def test_under_a_disabled_workflow_runs_are_left_out_and_the_schedule_goes_on() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.domain import firing
 from shared.domain import run as run_rules
 from shared.domain.overlap import MAX_QUEUE, Slot
 from shared.domain.run import Origin, Run, RunStatus
@@ -287,6 +288,38 @@ def test_a_run_that_waits_and_is_called_off_lets_the_next_one_go() -> None:
     assert slot(world, schedule) == (None, (), 0)
 
 
+def test_a_run_that_may_be_wanted_again_keeps_its_place() -> None:
+    """It was given the slot, and its schedule is paused for a moment."""
+    world, schedule = a_world("queue_all")
+    first, second, third = due(world, schedule, 1, 10, 11)
+    held = start(world, first)
+    for run in (second, third):
+        enter(world, run)
+    finish(world, held)
+    world.schedules.save(schedule, firing.pause(schedule, NOON + 9 * MINUTE, "x"))
+
+    world.deliver()
+
+    assert (world.run(second).status, world.run(second).is_unwanted) == ("pending", True)
+    assert slot(world, schedule) == (second.id, (third.id,), 0)
+    world.clock.forward(minutes=2)
+    while world.deliver():
+        pass
+    assert [run.status for run in world.runs_of(schedule)] == ["completed", "cancelled", "cancelled"]
+    assert slot(world, schedule) == (None, (), 0)
+
+
+def test_a_holder_that_comes_again_is_not_looked_up() -> None:
+    world, schedule = a_world("queue_all")
+    (run,) = due(world, schedule, 1)
+    world.turnstile().enter(run, Overlap.queue_all)
+    world.faults.steps.clear()
+
+    assert world.turnstile().enter(run, Overlap.queue_all) is True
+
+    assert world.faults.steps == ["before get", "after get"]
+
+
 def test_a_newcomer_passes_nobody_who_waits() -> None:
     world, schedule = a_world("queue_all")
     first, second, third = due(world, schedule, 1, 2, 3)
@@ -298,6 +331,75 @@ def test_a_newcomer_passes_nobody_who_waits() -> None:
 
     assert slot(world, schedule) == (second.id, (third.id,), 0)
     assert sent(world) == [second.id]
+
+
+def test_a_newcomer_takes_the_place_of_those_who_died_while_they_waited() -> None:
+    """One was cancelled and one expired, and whoever was to say so died; so did the holder's executor."""
+    world, schedule = a_world("queue_all")
+    first, second, third, fourth, fifth = due(world, schedule, 1, 2, 3, 4, 5)
+    held = start(world, first)
+    for run in (second, third, fourth):
+        enter(world, run)
+    world.cancel(second)
+    world.table.delete(world.table.get(keys.run("default", third.id)))
+    world.runs.save(held, run_rules.complete(held, world.clock.at))
+
+    assert enter(world, fifth) is False
+
+    assert slot(world, schedule) == (fourth.id, (fifth.id,), 0)
+    assert sent(world) == [fourth.id]
+
+
+def test_the_first_of_those_alive_goes_when_it_comes_itself() -> None:
+    world, schedule = a_world("queue_all")
+    first, second, third = due(world, schedule, 1, 2, 3)
+    held = start(world, first)
+    for run in (second, third):
+        enter(world, run)
+    world.cancel(second)
+    world.runs.save(held, run_rules.complete(held, world.clock.at))
+
+    assert enter(world, third) is True
+
+    assert slot(world, schedule) == (third.id, (), 0)
+    assert sent(world) == []
+
+
+def test_a_queue_full_of_the_dead_is_passed_by_in_one_go() -> None:
+    world, schedule = a_world("queue_all")
+    run, *dead = due(world, schedule, *range(1, MAX_QUEUE + 3))
+    names = tuple(each.id for each in dead)
+    before = world.schedules.get_slot("default", schedule.id)
+    world.schedules.save_slot(before, before.model_copy(update={"holder": names[0], "queue": names[1:]}))
+    for each in dead:
+        world.cancel(each)
+    world.faults.steps.clear()
+
+    assert world.turnstile().enter(run, Overlap.queue_all) is True
+
+    assert world.faults.steps.count("before get") == 1 + 1 + MAX_QUEUE  # the slot, its holder, the queue
+    assert slot(world, schedule) == (run.id, (), 0)
+
+
+def test_what_overlap_leaves_out_uses_up_the_runs_of_a_schedule() -> None:
+    world = World()
+    schedule = world.schedule(kind="interval", expression="20s", overlap="skip", max_runs=3)
+
+    def for_a_minute(call: Any, stopper: Any) -> Any:
+        world.clock.forward(60)
+        while world.deliver(executor=world.executor()):
+            pass
+        return echo(call, stopper)
+
+    world.langflow.runs.append(for_a_minute)
+    for _ in range(10):
+        world.tick()
+        world.clock.forward(20)
+        world.deliver()
+
+    runs, after = world.runs_of(schedule), world.now_of(schedule)
+    assert [run.status for run in runs] == ["completed", "skipped", "skipped"]
+    assert (after.fired, after.wake_at, slot(world, schedule)[2]) == (3, None, 2)
 
 
 # ------------------------------------------------------------------------------------------------ policies that change

@@ -1,6 +1,7 @@
 """Before it starts, the run of a schedule asks whether it still may, and gets the input of that moment."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,12 +9,13 @@ import pytest
 
 from shared import payloads
 from shared.domain import firing
-from shared.domain.run import Origin, Run
-from shared.domain.schedule import Schedule, ScheduleSettings
+from shared.domain.run import UNDECIDED, Origin, Run
+from shared.domain.schedule import Schedule, ScheduleSettings, run_id
 from tests.fakes import NOON, refusal
 from tests.world import TICK, World, a_message, a_run, a_schedule
 
 MINUTE = timedelta(minutes=1)
+HALF_A_MINUTE = timedelta(seconds=30)
 LARGE = "ü" * 5000
 
 
@@ -129,6 +131,7 @@ def excluded(world: World, schedule: Schedule) -> None:
 def test_what_its_schedule_no_longer_wants_is_called_off(change: Callable[[World, Schedule], None]) -> None:
     world, schedule, run = a_world()
     change(world, schedule)
+    world.clock.forward(UNDECIDED.total_seconds())
 
     over = start(world, run)
 
@@ -136,6 +139,106 @@ def test_what_its_schedule_no_longer_wants_is_called_off(change: Callable[[World
     assert (over.status, over.error.code, over.attempt) == ("cancelled", "schedule_changed", 0)
     assert (over.wake_at, over.finished_at) == (None, world.clock.at)
     assert world.langflow.calls == []
+
+
+def test_what_may_be_wanted_again_says_so_and_asks_once_more() -> None:
+    world, schedule, run = a_world(end_at=NOON + MINUTE)
+    paused(world, schedule)
+
+    world.deliver()
+
+    waits = world.run(run)
+    assert waits.error is not None
+    assert (waits.status, waits.error.code, waits.attempt) == ("pending", "schedule_changed", 0)
+    assert (waits.turn, waits.not_before) == (run.turn, NOON + MINUTE + UNDECIDED)
+    assert [(each.message.run_id, each.delay) for each in world.queue.sent] == [(run.id, UNDECIDED)]
+    world.clock.forward(UNDECIDED.total_seconds())
+    world.deliver()
+    assert world.run(run).status == "cancelled"
+    assert len(world.queue.sent) == 1
+    assert world.langflow.calls == []
+
+
+def early(world: World, run: Run) -> Run:
+    """`run`, looked at half a minute before its time by an executor whose clock is ahead."""
+    world.clock.jump(NOON + HALF_A_MINUTE)
+    ahead = replace(world.executor(), now=lambda: world.clock.at + HALF_A_MINUTE)
+    world.execute([a_message(run)], ahead)
+    return world.run(run)
+
+
+def there_and_back(world: World, schedule: Schedule) -> Callable[[], object]:
+    there = edit(world, schedule, expression="0 13 * * *")
+    return lambda: edit(world, there, expression="* * * * *")
+
+
+def off_and_on(world: World, schedule: Schedule) -> Callable[[], object]:
+    off = world.schedules.save(schedule, firing.pause(schedule, world.clock.at, "x"))
+    return lambda: world.schedules.save(off, firing.resume(off, world.clock.at))
+
+
+@pytest.mark.parametrize("change", [there_and_back, off_and_on])
+@pytest.mark.parametrize("seconds", [5, 29])
+def test_a_clock_that_is_ahead_calls_nothing_off_that_is_wanted_at_its_time(
+    change: Callable[[World, Schedule], Callable[[], object]], seconds: int
+) -> None:
+    world = World()
+    schedule = world.schedule()
+    world.firing().fire([schedule], NOON + TICK)
+    run = world.runs_of(schedule)[0]
+    change_back = change(world, world.now_of(schedule))
+    assert early(world, run).status == "pending"
+    world.clock.forward(seconds)
+
+    change_back()
+    for _ in range(10):
+        world.clock.forward(15)
+        world.deliver()
+
+    assert (world.run(run).status, world.run(run).error) == ("completed", None)
+    assert [call.session_id for call in world.langflow.calls].count(run.id) == 1
+
+
+def test_what_one_edit_stopped_the_next_one_does_not_start() -> None:
+    """A schedule remembers its last change only."""
+    world, schedule, run = a_world()
+    moved(world, schedule)
+    assert start(world, run).status == "pending"
+    world.clock.forward(20)
+
+    edit(world, world.now_of(schedule), expression="0 14 * * *")
+    world.clock.forward(UNDECIDED.total_seconds())
+    world.deliver()
+
+    assert world.run(run).status == "cancelled"
+    assert world.langflow.calls == []
+
+
+def test_an_executor_whose_clock_is_behind_asks_again_and_again_until_its_clock_says_so_too() -> None:
+    world, schedule, run = a_world(end_at=NOON + MINUTE)
+    paused(world, schedule)
+    behind = replace(world.executor(), now=lambda: world.clock.at - HALF_A_MINUTE)
+    world.deliver()
+
+    while world.queue.next_due is not None:
+        world.clock.jump(world.queue.next_due)
+        world.deliver(executor=behind)
+
+    assert world.run(run).status == "cancelled"
+    assert world.clock.at == NOON + MINUTE + UNDECIDED + HALF_A_MINUTE
+    assert len(world.queue.sent) == 2
+
+
+def test_what_was_tried_long_before_its_time_is_called_off_at_once() -> None:
+    """As `spark local tick --at` does: it waits for nothing."""
+    world = World()
+    schedule = world.schedule(enabled=False, expression="0 9 * * *")
+    at = NOON + timedelta(days=30)
+    facts = {"origin": Origin.schedule, "schedule_id": schedule.id, "scheduled_for": at}
+    (run,) = world.put(a_run(id=run_id(schedule, at), input=None, **facts))
+
+    assert start(world, run).status == "cancelled"
+    assert world.queue.sent == []
 
 
 def test_an_edit_that_keeps_the_occurrence_keeps_the_run() -> None:
@@ -168,6 +271,7 @@ def test_what_fell_into_a_pause_does_not_run_after_it() -> None:
     world.schedules.save(pause, firing.resume(pause, world.clock.at))
 
     assert start(world, run).status == "cancelled"
+    assert world.langflow.calls == []
 
 
 def test_a_schedule_that_was_called_off_by_mistake_loses_no_run_that_is_under_way() -> None:
@@ -200,6 +304,7 @@ def test_a_run_of_a_backfill_needs_only_that_its_schedule_is_there() -> None:
 
     assert start(world, run).status == "completed"
     assert world.langflow.calls[0].input_value == "then"
+    world.clock.forward(UNDECIDED.total_seconds())
     assert start(world, orphan).status == "cancelled"
 
 
@@ -231,3 +336,17 @@ def test_one_read_answers_for_a_whole_batch_and_none_is_made_for_runs_of_no_sche
     plain.execute([a_message(a_run(1))])
 
     assert both == plain.faults.steps.count("before get_many") + 1
+
+
+def test_the_run_of_a_schedule_that_cannot_be_evaluated_waits_until_it_can_again() -> None:
+    world, schedule, run = a_world()
+    unknown = schedule.settings.model_copy(update={"timezone": "Mars/Base"})
+    broken = world.schedules.save(schedule, schedule.model_copy(update={"settings": unknown}))
+
+    world.clock.forward(60)
+    world.deliver()
+
+    assert world.run(run).status == "pending"
+    assert world.langflow.calls == []
+    world.schedules.save(broken, broken.model_copy(update={"settings": schedule.settings}))
+    assert start(world, run).status == "completed"

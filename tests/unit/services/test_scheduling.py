@@ -222,7 +222,7 @@ def test_an_edit_inside_the_look_ahead_calls_off_what_it_no_longer_wants_and_fir
     world.clock.forward(30)
 
     edit(world, schedule, expression="30 * * * * *")
-    live(world, NOON + 3 * MINUTE)
+    live(world, NOON + 4 * MINUTE)
 
     found = [each for each in statuses(world, schedule) if each[0] < 3]
     assert found == [(1, "cancelled"), (1.5, "completed"), (2, "cancelled"), (2.5, "completed")]
