@@ -61,7 +61,7 @@ class Cron:
 
 @dataclass(frozen=True)
 class Interval:
-    """At `anchor` and each `every` before and after it, in elapsed time: daylight saving has no say."""
+    """At `anchor` and each `every` before and after it, from 1970 on, in elapsed time: daylight saving has no say."""
 
     expression: str
     every: timedelta
@@ -74,7 +74,7 @@ class Interval:
             return None
 
     def is_at(self, at: datetime) -> bool:
-        return not (at - self.anchor) % self.every
+        return at >= FIRST and not (at - self.anchor) % self.every
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,7 @@ Recurrence = Cron | Interval | Once
 def count_between(recurrence: Recurrence, after: datetime, until: datetime) -> int:
     """Occurrences in (after, until]. Those of a cron are walked day by day, the others are arithmetic."""
     if isinstance(recurrence, Interval):
+        after = max(after, FIRST - SECOND)
         return max(0, (until - recurrence.anchor) // recurrence.every - (after - recurrence.anchor) // recurrence.every)
     if isinstance(recurrence, Once):
         return int(after < recurrence.at <= until)

@@ -236,7 +236,14 @@ def test_any_text_is_a_zone_or_a_value_error(name: str) -> None:
         assert zones.zone(name).key == name
 
 
+def test_no_interval_counts_what_lies_before_the_first_year() -> None:
+    daily, early = recurrence.interval("1d", BEGIN), datetime(1960, 1, 1, tzinfo=UTC)
+    assert recurrence.count_between(daily, early, datetime(1969, 12, 31, tzinfo=UTC)) == 0
+    assert recurrence.count_between(daily, early, datetime(1970, 1, 2, tzinfo=UTC)) == 2
+
+
 @given(at=st.datetimes(timezones=st.sampled_from([ZoneInfo("Asia/Tokyo"), UTC, ZoneInfo("America/New_York")])))
+@example(at=datetime(1969, 1, 1, tzinfo=UTC))
 @example(at=datetime.min.replace(tzinfo=ZoneInfo("Asia/Tokyo")))
 @example(at=datetime.max.replace(tzinfo=ZoneInfo("America/New_York")))
 def test_no_instant_is_too_early_or_too_late_to_ask_for_the_next(at: datetime) -> None:
