@@ -24,6 +24,7 @@ ON_TIME = timedelta(seconds=300)
 A_MINUTE = timedelta(minutes=1)
 EARLY = timedelta(seconds=1)
 A_MILLISECOND = timedelta(milliseconds=1)
+CALLED_OFF = '"schedule_changed"'
 ENDS = frozenset(str(status) for status in FINAL)
 KINDS = ("lost", "doubled", "stuck", "wrong")
 MAX_TOLD = 20
@@ -131,6 +132,8 @@ class Told:
     holder: Process | None = None  # who claimed the last attempt
     ended: datetime | None = None
     cancelling: bool = False
+    put_off: int | None = None
+    """How many windows its schedule had had when it was found to be unwanted, for the first time."""
 
 
 class Watcher:
@@ -171,9 +174,7 @@ class Watcher:
 
     def _run(self, id: str, before: Item | None, after: Item, process: Process) -> None:
         status = str(after["status"])
-        if before is None:
-            self._made(id, after, process)
-        told = self.runs[id]
+        told = self._made(id, after, process) if before is None else self.runs[id]
         if before is not None and str(before["status"]) in ENDS:
             return self.say("wrong", f"run {id} was {before['status']!r} and became {status}")
         turn, attempt = int(after.get("turn", 0)), int(after.get("attempt", 0))
@@ -189,6 +190,8 @@ class Watcher:
         told.cancelling = "cancel_requested_at" in after
         if status in ENDS:
             self._ended(told, after, process)
+        elif told.put_off is None and CALLED_OFF in str(after.get("error", "")):
+            self._put_off(told, process)
         return None
 
     def _given_up(self, told: Told, process: Process) -> None:
@@ -200,14 +203,14 @@ class Watcher:
         if busy and self._simulation.now < holder.ends - A_MINUTE:
             self.say("wrong", f"run {told.id} was taken from {holder.name}, which works on it")
 
-    def _made(self, id: str, item: Item, process: Process) -> None:
+    def _made(self, id: str, item: Item, process: Process) -> Told:
         run = read_run(item)
         owner, origin, at = run.schedule_id, str(run.origin), run.scheduled_for
         if id in self.runs:
             self.say("doubled", f"run {id} was made twice")
         told = self.runs[id] = self.unfinished[id] = Told(id, owner, at, origin, self._simulation.now)
         if origin != "schedule":
-            return
+            return told
         assert owner is not None
         assert at is not None
         if (owner, at) in self.occurrences:
@@ -219,6 +222,7 @@ class Watcher:
             told.due = kept.fires_at(at)  # to whoever made it, it lay ahead; and there was one jitter only
         if not any(window.has(at) for phase in phases for window in phase.windows):
             self.say("doubled", f"{owner} got a run for {at}, which it never wanted")
+        return told
 
     def _claimed(self, told: Told, attempt: int, process: Process) -> None:
         if attempt != told.attempt + 1:
@@ -255,7 +259,7 @@ class Watcher:
         code = str(item.get("error", ""))
         if told.status == "completed" and told.called != told.attempt:
             self.say("wrong", f"run {told.id} completed attempt {told.attempt} without a call")
-        if told.status == "cancelled" and '"schedule_changed"' in code and told.schedule is not None:
+        if told.status == "cancelled" and CALLED_OFF in code and told.schedule is not None:
             self._called_off(told, process)
         if told.status == "skipped" and told.schedule is not None:
             self._skipped(told, self.schedules[told.schedule])
@@ -267,6 +271,12 @@ class Watcher:
         if always and told.origin == "schedule" and not any(other > told.id for other in kept.waiting):
             self.say("wrong", f"run {told.id} of {kept.schedule.id} was left out for an older one of {kept.waiting}")
 
+    def _put_off(self, told: Told, process: Process) -> None:
+        kept = self.schedules[str(told.schedule)]
+        if self._is_wanted(told, kept, process):
+            self.say("lost", f"run {told.id} of {told.schedule} for {told.at} was put off without a reason")
+        told.put_off = len(kept.windows)
+
     def _called_off(self, told: Told, process: Process) -> None:
         kept = self.schedules[str(told.schedule)]
         if told.origin == "backfill":
@@ -275,10 +285,16 @@ class Watcher:
             return
         assert told.at is not None
         kept.called_off[told.at] = self._simulation.now
-        if kept.is_used_up and told.at not in kept.fired:
-            return
-        if told.attempt or all(phase.wants(told.at) for phase in kept.phases_since(process.began)):
+        if told.attempt or self._is_wanted(told, kept, process):
             self.say("lost", f"run {told.id} of {told.schedule} for {told.at} was called off without a reason")
+
+    def _is_wanted(self, told: Told, kept: Kept, process: Process) -> bool:
+        """Whatever else `process` may have seen. What was unwanted once takes a timing that came into force later."""
+        at = told.at
+        if at is None or (kept.is_used_up and at not in kept.fired):
+            return False
+        again = told.put_off is None or any(window.has(at) for window in kept.windows[told.put_off :])
+        return again and all(phase.wants(at) for phase in kept.phases_since(process.began))
 
     # --- schedules -------------------------------------------------------------------------------------------------
 

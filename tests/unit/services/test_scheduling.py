@@ -562,3 +562,18 @@ def test_what_was_due_before_an_edit_fires_although_its_jitter_is_not_over() -> 
     (run,) = [run for run in world.all_runs() if run.scheduled_for == due]
     assert run.not_before == due + jitter(schedule, due)
     assert admits(edited, due)
+
+
+def test_the_last_of_many_that_were_due_before_an_edit_is_not_lost_to_its_jitter() -> None:
+    """No tick came for hours. All but the last are fired, or missed, at once; the last one fires in many minutes."""
+    world = World()
+    schedule = create(world, kind="interval", expression="1h", jitter_seconds=3000)
+    due = schedule.created_at + 3 * HOUR
+    world.clock.jump(due + SECOND)
+    assert jitter(schedule, due) > 5 * MINUTE
+
+    edited = edit(world, schedule, expression="2h")
+
+    (run,) = [run for run in world.all_runs() if run.scheduled_for == due]
+    assert run.not_before == due + jitter(schedule, due)
+    assert admits(edited, due)
