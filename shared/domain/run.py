@@ -226,7 +226,8 @@ def fail(run: Run, error: RunError, now: datetime) -> Run:
 
 def cancel(run: Run, now: datetime, *, upstream_stopped: bool | None = None) -> Run:
     """`run` stopped for good. `upstream_stopped` says whether LangFlow confirmed; None where it never ran."""
-    return _end(run, RunStatus.cancelled, now, error=run.error, upstream_stopped=upstream_stopped)
+    error = None if run.is_unwanted else run.error  # somebody else cancels it, before its schedule does
+    return _end(run, RunStatus.cancelled, now, error=error, upstream_stopped=upstream_stopped)
 
 
 def skip(run: Run, now: datetime, code: str, reason: str) -> Run:

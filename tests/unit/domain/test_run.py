@@ -7,7 +7,18 @@ import pytest
 
 from shared.domain import run as rules
 from shared.domain.retry import RetryPolicy
-from shared.domain.run import Acknowledge, Claim, Leave, Resend, Run, RunStatus, SendAgain, WakeLater, WorkerLost
+from shared.domain.run import (
+    Acknowledge,
+    Claim,
+    Leave,
+    Origin,
+    Resend,
+    Run,
+    RunStatus,
+    SendAgain,
+    WakeLater,
+    WorkerLost,
+)
 from shared.errors import Conflict, Delivered, FlowFailure
 from tests.fakes import NOON
 from tests.world import BROKEN, BUSY, CUT_OFF, WAKE_AFTER, a_run
@@ -417,3 +428,12 @@ def test_a_message_waits_as_long_as_its_run() -> None:
     assert rules.wait(a_run(), NOON) == timedelta(0)
     assert rules.wait(a_run(not_before=NOON + seconds(5)), NOON) == seconds(5)
     assert rules.wait(a_run(not_before=NOON - seconds(5)), NOON) == timedelta(0)
+
+
+def test_a_user_who_cancels_what_its_schedule_may_not_want_is_the_reason_and_not_the_schedule() -> None:
+    run = a_run(origin=Origin.schedule, scheduled_for=NOON)
+    put_off = rules.call_off(run, NOON)
+    assert put_off.is_unwanted
+
+    assert rules.request_cancel(put_off, NOON).error is None
+    assert rules.call_off(put_off, NOON + 2 * rules.UNDECIDED).error == put_off.error
