@@ -200,7 +200,7 @@ def executor() -> "Executor":
 def recheck(runs: "Sequence[Run]") -> "dict[str, Changes | None]":
     from shared.services.rechecking import recheck
 
-    return recheck(runs, schedules=schedules(), bucket=payloads())
+    return recheck(runs, now(), schedules=schedules(), bucket=payloads())
 
 
 def enter(run: "Run", policy: "Overlap") -> bool:

@@ -194,7 +194,7 @@ class World:
         return Executor(*stores, self.queue, attempts, *gates, self.clock, WAKE_AFTER)
 
     def recheck(self, runs: Sequence[Run]) -> dict[str, Any]:
-        return recheck(runs, schedules=self.schedules, bucket=self.bucket)
+        return recheck(runs, self.clock.at, schedules=self.schedules, bucket=self.bucket)
 
     def ticker(self) -> Ticker:
         chance = lambda: self.chance  # noqa: E731

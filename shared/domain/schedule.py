@@ -26,6 +26,7 @@ from shared.errors import Invalid
 
 LOOK_AHEAD = timedelta(seconds=150)  # two ticks and a half: one that does not come costs no lateness
 ALWAYS_FIRES = timedelta(seconds=300)  # an occurrence that is late by no more fires, whatever was missed
+NOTHING_MISSED = ALWAYS_FIRES - timedelta(seconds=60)  # so long after a change, by whichever clock: they differ
 
 
 class CatchUp(StrEnum):
@@ -126,30 +127,30 @@ def run_id(schedule: Schedule, occurrence: datetime, *parts: str) -> str:
     return derived_id("run", occurrence, schedule.id, instant_text(occurrence), *parts)
 
 
-def admits(schedule: Schedule | None, occurrence: datetime) -> bool:
-    """May the run of `occurrence`, which has not started yet, still start?
+def admits(schedule: Schedule | None, occurrence: datetime, now: datetime) -> bool:
+    """May the run of `occurrence`, which has not started yet, start at `now`?
 
     What was due before the present timing came into force stays due, but not what fell into a pause.
     """
     if schedule is None or not schedule.enabled:
         return False
-    if _is_one_too_many(schedule, occurrence):
+    if _is_one_too_many(schedule, occurrence, now):
         return False
     if occurrence > schedule.effective_at:
         return is_occurrence(schedule.settings, schedule.anchor, occurrence)
     return schedule.paused_at is None or occurrence <= schedule.paused_at
 
 
-def _is_one_too_many(schedule: Schedule, occurrence: datetime) -> bool:
+def _is_one_too_many(schedule: Schedule, occurrence: datetime, now: datetime) -> bool:
     """Was `occurrence` looked ahead, before an edit left the schedule fewer runs?
 
     They are counted only right after an edit, as long as nothing fired since: later on some of those between the
-    watermark and `occurrence` may have been missed, by a tick that died before it could say so.
+    watermark and `occurrence` may have been missed, by a tick that has not said so yet.
     """
     left = schedule.runs_left
     if left is None or occurrence <= schedule.watermark:
         return False
-    if schedule.watermark > schedule.effective_at or occurrence > schedule.effective_at + ALWAYS_FIRES:
+    if schedule.watermark > schedule.effective_at or now > schedule.effective_at + NOTHING_MISSED:
         return left == 0
     return count(schedule.settings, schedule.anchor, schedule.watermark, occurrence) > left
 

@@ -1,6 +1,7 @@
 """Rechecking: before its first start, the run of a schedule asks whether it still may, and gets its input."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from shared.domain.overlap import Overlap
 from shared.domain.project import Retention
@@ -13,7 +14,9 @@ from shared.services.submission import keep_input
 from shared.store.schedules import ScheduleStore
 
 
-def recheck(runs: Sequence[Run], *, schedules: ScheduleStore, bucket: Payloads) -> dict[str, Changes | None]:
+def recheck(
+    runs: Sequence[Run], now: datetime, *, schedules: ScheduleStore, bucket: Payloads
+) -> dict[str, Changes | None]:
     """By id, what those of `runs` that wait for their schedule learn from it: fields, or None: unwanted.
 
     What a user does to a schedule before a run starts counts: its input is the one of now, and an edit, a pause or a
@@ -29,11 +32,11 @@ def recheck(runs: Sequence[Run], *, schedules: ScheduleStore, bucket: Payloads) 
     found = schedules.find([_schedule_id(run) for run in asking], consistent=True)
     unreadable = {id for id, schedule in found.items() if schedule is None or problem(schedule) is not None}
     asking = [run for run in asking if _schedule_id(run) not in unreadable]
-    return {run.id: _learn(run, found.get(_schedule_id(run)), bucket) for run in asking}
+    return {run.id: _learn(run, found.get(_schedule_id(run)), now, bucket) for run in asking}
 
 
-def _learn(run: Run, schedule: Schedule | None, bucket: Payloads) -> Changes | None:
-    if schedule is None or not _wants(schedule, run):
+def _learn(run: Run, schedule: Schedule | None, now: datetime, bucket: Payloads) -> Changes | None:
+    if schedule is None or not _wants(schedule, run, now):
         return None
     overlap = run.overlap or schedule.settings.overlap
     learnt: Changes = {} if overlap is Overlap.allow else {"overlap": overlap}
@@ -46,8 +49,8 @@ def _learn(run: Run, schedule: Schedule | None, bucket: Payloads) -> Changes | N
     return {**learnt, "input_key": keep_input(Retention(run.retention_days), run.project_id, run.id, text, bucket)}
 
 
-def _wants(schedule: Schedule, run: Run) -> bool:
-    """May `run` start, as far as `schedule` is concerned?
+def _wants(schedule: Schedule, run: Run, now: datetime) -> bool:
+    """May `run` start at `now`, as far as `schedule` is concerned?
 
     A schedule remembers its last change only. So one that was unwanted before is wanted by no later change than one
     that was made before its time.
@@ -57,7 +60,7 @@ def _wants(schedule: Schedule, run: Run) -> bool:
         return True
     if run.is_unwanted and run.scheduled_for <= schedule.effective_at:
         return False
-    return admits(schedule, run.scheduled_for)
+    return admits(schedule, run.scheduled_for, now)
 
 
 def input_of_schedule(schedule: Schedule, bucket: Payloads) -> str:

@@ -504,7 +504,7 @@ class Services:
         self.now, self.chance = process.clock, deployment.chance.random
 
     def recheck(self, runs: Sequence[Run]) -> dict[str, Any | None]:
-        return recheck(runs, schedules=self.schedules, bucket=self.deployment.bucket)
+        return recheck(runs, self.now(), schedules=self.schedules, bucket=self.deployment.bucket)
 
     def turnstile(self) -> Turnstile:
         return Turnstile(self.schedules, self.runs, self.queue, self.now)

@@ -411,7 +411,7 @@ def test_what_was_due_before_an_edit_may_still_start_and_what_comes_after_may_no
 
     after = edited(schedule, NOON + 90 * seconds(1), expression="0 9 * * *")
 
-    assert [admits(after, at) for at in times(1, 2, unit=MINUTE)] == [True, False]
+    assert [admits(after, at, at) for at in times(1, 2, unit=MINUTE)] == [True, False]
 
 
 def test_an_edit_back_and_forth_changes_nothing_for_the_occurrences_of_both() -> None:
@@ -420,8 +420,8 @@ def test_an_edit_back_and_forth_changes_nothing_for_the_occurrences_of_both() ->
     there = evaluate(edited(schedule, NOON + seconds(10), expression="*/2 * * * *"), NOON + seconds(10)).after
     back = evaluate(edited(there, NOON + seconds(20), expression="* * * * *"), NOON + seconds(20)).after
 
-    assert [admits(there, at) for at in times(1, 2, unit=MINUTE)] == [False, True]
-    assert [admits(back, at) for at in times(1, 2, unit=MINUTE)] == [True, True]
+    assert [admits(there, at, at) for at in times(1, 2, unit=MINUTE)] == [False, True]
+    assert [admits(back, at, at) for at in times(1, 2, unit=MINUTE)] == [True, True]
     assert (back.fired, back.watermark, back.wake_at) == (2, NOON + 2 * MINUTE, NOON + 3 * MINUTE)
 
 
@@ -433,7 +433,7 @@ def test_an_edit_to_fewer_runs_lets_no_more_of_them_start_that_were_looked_ahead
     fired = evaluate(after, NOON + seconds(10)).after
 
     assert (fired.fired, fired.wake_at) == (1, None)
-    assert [admits(fired, at) for at in times(1, 2, unit=MINUTE)] == [True, False]
+    assert [admits(fired, at, at) for at in times(1, 2, unit=MINUTE)] == [True, False]
 
 
 def test_an_edit_to_no_more_runs_than_there_were_is_the_end() -> None:
@@ -477,7 +477,7 @@ def test_a_later_start_waits_for_it() -> None:
     after = edited(evaluate(a_schedule(), NOON).after, NOON + seconds(10), start_at=NOON + DAY)
 
     assert (after.fired, after.wake_at) == (0, NOON + DAY)
-    assert admits(after, NOON + MINUTE) is False
+    assert admits(after, NOON + MINUTE, NOON + MINUTE) is False
 
 
 # ------------------------------------------------------------------------------------------------ pauses
@@ -521,8 +521,8 @@ def test_a_pause_and_a_resume_inside_the_look_ahead_lose_nothing_and_count_nothi
 
     assert [each.scheduled_for for each in found.fire] == times(1, 2, unit=MINUTE)
     assert found.after.fired == 2
-    assert [admits(paused, at) for at in times(1, 2, unit=MINUTE)] == [False, False]
-    assert [admits(found.after, at) for at in times(1, 2, unit=MINUTE)] == [True, True]
+    assert [admits(paused, at, at) for at in times(1, 2, unit=MINUTE)] == [False, False]
+    assert [admits(found.after, at, at) for at in times(1, 2, unit=MINUTE)] == [True, True]
 
 
 def test_what_fell_into_a_pause_may_not_start_after_it_and_what_came_before_may() -> None:
@@ -531,7 +531,7 @@ def test_what_fell_into_a_pause_may_not_start_after_it_and_what_came_before_may(
     paused = firing.pause(schedule, NOON + 90 * seconds(1), "x")
     resumed = firing.resume(paused, NOON + 150 * seconds(1))
 
-    assert [admits(resumed, at) for at in times(1, 2, 3, unit=MINUTE)] == [True, False, True]
+    assert [admits(resumed, at, at) for at in times(1, 2, 3, unit=MINUTE)] == [True, False, True]
 
 
 def test_a_resume_before_the_start_waits_for_it() -> None:
@@ -659,4 +659,4 @@ def test_an_edit_to_fewer_runs_admits_no_more_than_these_even_before_it_has_fire
     schedule = a_schedule(kind="interval", expression="10s", max_runs=2, created_at=NOON)
     ahead = [NOON + seconds(10 * n) for n in range(1, 6)]
 
-    assert [admits(schedule, at) for at in ahead] == [True, True, False, False, False]
+    assert [admits(schedule, at, at) for at in ahead] == [True, True, False, False, False]

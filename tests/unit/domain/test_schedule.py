@@ -73,13 +73,13 @@ def test_occurrences_schedules_and_backfills_have_runs_of_their_own() -> None:
 
 @pytest.mark.parametrize("schedule", [None, a_schedule(enabled=False)])
 def test_no_run_of_a_deleted_or_paused_schedule_may_start(schedule: Schedule | None) -> None:
-    assert admits(schedule, NOON + MINUTE) is False
+    assert admits(schedule, NOON + MINUTE, NOON + MINUTE) is False
 
 
 def test_a_run_of_what_is_no_occurrence_any_more_may_not_start() -> None:
-    assert admits(a_schedule(), NOON + MINUTE) is True
-    assert admits(a_schedule(exclude=("2030-01-01T12:01:00Z",)), NOON + MINUTE) is False
-    assert admits(a_schedule(), NOON + timedelta(seconds=61)) is False
+    assert admits(a_schedule(), NOON + MINUTE, NOON + MINUTE) is True
+    assert admits(a_schedule(exclude=("2030-01-01T12:01:00Z",)), NOON + MINUTE, NOON + MINUTE) is False
+    assert admits(a_schedule(), NOON + timedelta(seconds=61), NOON + timedelta(seconds=61)) is False
 
 
 def test_of_two_pauses_only_the_second_is_remembered() -> None:
@@ -93,9 +93,9 @@ def test_of_two_pauses_only_the_second_is_remembered() -> None:
     schedule = firing.resume(schedule, NOON + 7 * MINUTE + half)
 
     minutes = [NOON + n * MINUTE for n in range(1, 10)]
-    assert [admits(resumed_once, at) for at in minutes] == [True, False, False] + 6 * [True]
-    assert [admits(paused_again, at) for at in minutes] == 9 * [False]
-    assert [admits(schedule, at) for at in minutes] == 5 * [True] + 2 * [False] + 2 * [True]
+    assert [admits(resumed_once, at, at) for at in minutes] == [True, False, False] + 6 * [True]
+    assert [admits(paused_again, at, at) for at in minutes] == 9 * [False]
+    assert [admits(schedule, at, at) for at in minutes] == 5 * [True] + 2 * [False] + 2 * [True]
 
 
 # ------------------------------------------------------------------------------------------------ what may be said
@@ -131,3 +131,12 @@ def test_runs_left_never_fall_below_none() -> None:
     assert a_schedule().runs_left is None
     assert a_schedule(max_runs=3, fired=1).runs_left == 2
     assert a_schedule(max_runs=3, fired=5).runs_left == 0
+
+
+def test_what_was_missed_uses_up_no_runs_although_the_tick_has_not_said_so_yet() -> None:
+    """No tick came for seven minutes after it was made; the run was sent, and the schedule is not saved yet."""
+    schedule = a_schedule(kind="interval", expression="5s", start_at=None, max_runs=1)
+    missed_last = schedule.created_at + timedelta(seconds=115)
+
+    assert admits(schedule, missed_last, schedule.created_at + timedelta(seconds=415)) is True
+    assert admits(schedule, missed_last, missed_last) is False

@@ -561,7 +561,7 @@ def test_what_was_due_before_an_edit_fires_although_its_jitter_is_not_over() -> 
 
     (run,) = [run for run in world.all_runs() if run.scheduled_for == due]
     assert run.not_before == due + jitter(schedule, due)
-    assert admits(edited, due)
+    assert admits(edited, due, due)
 
 
 def test_the_last_of_many_that_were_due_before_an_edit_is_not_lost_to_its_jitter() -> None:
@@ -576,4 +576,4 @@ def test_the_last_of_many_that_were_due_before_an_edit_is_not_lost_to_its_jitter
 
     (run,) = [run for run in world.all_runs() if run.scheduled_for == due]
     assert run.not_before == due + jitter(schedule, due)
-    assert admits(edited, due)
+    assert admits(edited, due, due)
