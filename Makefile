@@ -11,7 +11,7 @@ LOCK := $(UV) pip compile --quiet --universal --generate-hashes --no-header --py
 # --universal finds no onnxruntime that suits Windows and Python 3.14, too: the engines are for Linux and macOS, 3.11 to 3.13.
 LOCK_ENGINE := $(UV) pip compile --quiet --generate-hashes --no-annotate --python-version 3.11.5 --python-platform linux \
     --custom-compile-command "make lock (resolved for Linux, works from Python 3.11.5 to 3.13 and on macOS 14; --universal finds no onnxruntime that suits Windows and 3.14, too)"
-LOCKED_GROUPS := setup api executor tick dead_letters cli dev emulator sam
+LOCKED_GROUPS := setup api executor tick dead_letters cli dev emulator sam audit
 
 include build.mk
 
@@ -67,14 +67,33 @@ test-langflow: setup $(ENVIRONMENTS)/langflow/.ready ## The tests against real L
 	$(BIN)/python -m pytest tests/langflow
 
 .PHONY: check
-check: .venv/.ready $(ENVIRONMENTS)/sam/.ready ## Lint, types, import contracts, template, OpenAPI snapshot
+check: .venv/.ready $(ENVIRONMENTS)/sam/.ready ## Lint, types, import contracts, security, template, locks, OpenAPI snapshot
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive shared functions cli
 	$(BIN)/cfn-lint template.yaml
 	SAM_CLI_TELEMETRY=0 $(ENVIRONMENTS)/sam/bin/sam validate --lint --region us-east-1
-	$(BIN)/python -m pytest -q tests/contract/test_openapi.py
+	$(BIN)/python -m pytest -q tests/contract/test_openapi.py tests/contract/test_security.py
+	$(BIN)/python -m pytest -q tests/contract/test_packaging.py -k "pin or registry"
+	@echo "check: whether a locked package is known to be vulnerable cannot be told without the network: make audit"
+
+AUDIT := $(ENVIRONMENTS)/audit/bin/pip-audit --disable-pip --require-hashes --strict --progress-spinner off --format columns
+AUDITED := $(sort $(wildcard requirements/*.txt))
+
+# Never a pass that was none: it fails if something is known of any lock, and if one could not be looked up.
+.PHONY: audit
+audit: $(ENVIRONMENTS)/audit/.ready ## Known vulnerabilities of every locked package; needs the network, and says where it had none
+	@result=0; report=$$(mktemp); trap 'rm -f $$report' EXIT; \
+	for lock in $(AUDITED); do \
+		if $(AUDIT) --requirement $$lock --output $$report 2>$$report.log; then echo "$$lock: nothing is known"; \
+		elif grep -q "^Name" $$report; then echo "$$lock: VULNERABLE"; cat $$report; test $$result = 2 || result=1; \
+		else echo "$$lock: NOT AUDITED"; tail -n 1 $$report.log; result=2; fi; \
+		rm -f $$report.log; : > $$report; \
+	done; \
+	test $$result != 2 || echo "audit: NOT ALL OF IT RAN. This says nothing about the locks above that are not audited." >&2; \
+	exit $$result
 
 .PHONY: fix
 fix: .venv/.ready ## Format, and mend what the linter can mend

@@ -114,7 +114,7 @@ def _written(operation: str, params: Mapping[str, Any]) -> list[Key]:
     match operation:
         case "PutItem":
             return [_key(params["Item"])]
-        case "DeleteItem":
+        case "DeleteItem" | "UpdateItem":
             return [_key(params["Key"])]
         case "TransactWriteItems":
             return [_key(each["Put"]["Item"]) for each in params["TransactItems"]]

@@ -56,6 +56,7 @@ def environment(queue: str, key: str) -> dict[str, str]:
         "SPARK_PAYLOAD_BUCKET": BUCKET,
         "SPARK_KMS_KEY_ID": key,
         "SPARK_BOOTSTRAP_SECRET_ID": SECRET,
+        "SPARK_OUTBOUND_ALLOW": "127.0.0.0/8",
         "POWERTOOLS_SERVICE_NAME": "bench",
         "POWERTOOLS_METRICS_NAMESPACE": "Spark",
         "POWERTOOLS_TRACE_DISABLED": "true",

@@ -4,12 +4,13 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
-from cli.config import API_PATH, Profile
+from cli.config import API_PATH, Profile, keep_tokens, load, locked
 from cli.errors import CliError, FieldError, usage
 
 Json = dict[str, Any]
@@ -40,7 +41,7 @@ class Api:
         self._transport = transport
         self._http = httpx.Client(
             base_url=profile.url + API_PATH,
-            headers={"User-Agent": "spark-cli", **key_header(profile)},
+            headers={"User-Agent": "spark-cli", **key_header(profile), **project_header(profile)},
             timeout=timeout,
             transport=transport,
             trust_env=urlsplit(profile.url).hostname not in LOOPBACK,  # a proxy cannot reach our loopback
@@ -52,6 +53,16 @@ class Api:
     def post(self, path: str, body: Json | None = None, **params: Any) -> Any:
         """With an Idempotency-Key, so that sending it again after a lost answer makes nothing twice."""
         return self._call("POST", path, params=params, body=body, headers={"Idempotency-Key": uuid.uuid4().hex})
+
+    def reveal(self, path: str, body: Json, *, renew: bool = True) -> Any:
+        """A POST whose answer shows a secret once: it cannot be answered again, so it is sent only once.
+
+        Without `renew` also where it is answered that we are not known: what it carries may be what is meant.
+        """
+        response = self._send_once(self._http.build_request("POST", path, json=body), renew=renew)
+        if response.is_success:
+            return _document(response)
+        raise refusal(response, self.profile)
 
     def patch(self, path: str, body: Json, **params: Any) -> Any:
         return self._call("PATCH", path, params=params, body=body)
@@ -69,6 +80,17 @@ class Api:
             cursor = page.get("next_cursor")
             if cursor is None:
                 return
+
+    def lines(self, path: str, **params: Any) -> Iterator[str]:
+        """The lines of an NDJSON answer and of those that its Link header leads on to."""
+        query = given(**params)
+        while True:
+            response = self._ask("GET", path, params=query)
+            yield from filter(None, response.text.split("\n"))
+            following = response.links.get("next")
+            if following is None:
+                return
+            query = dict(parse_qsl(urlsplit(following["url"]).query))
 
     def fetch(self, url: str) -> Any:
         """What an answer of the API links to: a signed address, so our key does not go there."""
@@ -90,10 +112,21 @@ class Api:
         body: Json | None = None,
         headers: Json | None = None,
     ) -> Any:
+        return _document(self._ask(method, path, params=params, body=body, headers=headers))
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Json | None = None,
+        body: Json | None = None,
+        headers: Json | None = None,
+    ) -> httpx.Response:
         request = self._http.build_request(method, path, params=given(**(params or {})), json=body, headers=headers)
         response = self._send(request)
         if response.is_success:
-            return _document(response)
+            return response
         raise refusal(response, self.profile)
 
     def _send(self, request: httpx.Request) -> httpx.Response:
@@ -103,7 +136,7 @@ class Api:
         """
         for wait in WAITS_SECONDS:
             try:
-                response = self._http.send(request)
+                response = self._deliver(request)
             except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
                 self._sleep(wait)
                 continue
@@ -112,19 +145,72 @@ class Api:
             if not is_busy(response):
                 return response
             self._sleep(retry_after(response, wait))
+        return self._send_once(request)
+
+    def _send_once(self, request: httpx.Request, *, renew: bool = True) -> httpx.Response:
         try:
-            return self._http.send(request)
+            return self._deliver(request) if renew else self._http.send(request)
         except httpx.TransportError as error:
             raise no_answer(error, self.profile) from error
+
+    def _deliver(self, request: httpx.Request) -> httpx.Response:
+        """The answer; where our access token is over, that to the same request with the next one."""
+        response = self._http.send(request)
+        if response.status_code != httpx.codes.UNAUTHORIZED or not self._renew():
+            return response
+        request.headers.update(key_header(self.profile))
+        return self._http.send(request)
+
+    def _renew(self) -> bool:
+        """Get the next tokens, or those that another command got meanwhile. False if that is impossible."""
+        if not self.profile.refresh_token:
+            return False
+        for wait in WAITS_SECONDS:
+            is_renewed = self._renew_alone()
+            if is_renewed is not None:
+                return is_renewed
+            self._sleep(wait)  # the other command has its tokens, but has not written them down yet
+        return False
+
+    def _renew_alone(self) -> bool | None:
+        """Each refresh token works once, so only one command at a time spends it, and those that waited take what it
+        got. None where one without our lock was quicker: on another machine, or where there are no locks.
+        """
+        with locked():
+            if (renewed := self._renewed_by_others()) is not None:
+                return self._go_on_as(renewed)
+            body = {"refresh_token": self.profile.refresh_token}
+            answer = self._http.send(self._http.build_request("POST", "/auth/refresh", json=body))
+            if answer.is_success:
+                tokens = answer.json()
+                return self._go_on_as(keep_tokens(self.profile.name, tokens["access_token"], tokens["refresh_token"]))
+        return None if answer.status_code == httpx.codes.CONFLICT else False
+
+    def _renewed_by_others(self) -> Profile | None:
+        stored = load().profiles.get(self.profile.name)
+        is_other = stored is not None and stored.refresh_token not in ("", self.profile.refresh_token)
+        return stored if is_other else None
+
+    def _go_on_as(self, profile: Profile) -> bool:
+        self.profile = replace(self.profile, access_token=profile.access_token, refresh_token=profile.refresh_token)
+        self._http.headers.update(key_header(self.profile))
+        return True
 
 
 def key_header(profile: Profile) -> dict[str, str]:
     """Raises CliError for a key that no header can carry: the HTTP library would complain by quoting it."""
+    if profile.access_token:
+        return {"Authorization": f"Bearer {profile.access_token}"}
     if not profile.api_key:
         return {}
     if not KEY_TEXT.fullmatch(profile.api_key):
         raise usage(f"The key of profile {profile.name!r} is none: it has blanks or characters that are not ASCII.")
     return {"X-API-Key": profile.api_key}
+
+
+def project_header(profile: Profile) -> dict[str, str]:
+    """Which project is meant, if not the key's own."""
+    return {"X-Project-Id": profile.project} if profile.project else {}
 
 
 def given(**fields: Any) -> Json:
@@ -190,8 +276,12 @@ def _stranger(response: httpx.Response, profile: Profile) -> CliError:
 
 
 def _hint(response: httpx.Response, problem: Json, profile: Profile) -> str:
+    if response.status_code == httpx.codes.UNAUTHORIZED and response.headers.get("WWW-Authenticate") == "Bearer":
+        return "Log in: `spark login`. If you forgot the password: `spark account forgot`."
     if response.status_code == httpx.codes.UNAUTHORIZED:
         return f"Give profile {profile.name!r} a key that works: `spark config set {profile.name} --api-key -`."
+    if profile.project and problem.get("detail") == f"No project {profile.project!r} in this organization.":
+        return "Choose another: `spark project list`, then `spark project use PROJECT`, or --project for once."
     if problem.get("users"):
         return f"In the way: {', '.join(problem['users'])}"
     if problem.get("workflow_id"):

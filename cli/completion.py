@@ -7,10 +7,9 @@ import httpx
 import typer
 
 from cli import config
-from cli.client import Api
 from cli.errors import CliError
 from cli.ids import name_of
-from cli.session import Surroundings
+from cli.session import Surroundings, connect
 from cli.tables import first_line, short
 
 PATIENCE = httpx.Timeout(2.0)
@@ -40,19 +39,18 @@ def zones() -> list[str]:
 def offers(context: typer.Context, collection: str) -> Iterator[dict[str, str]]:
     surroundings = context.find_object(Surroundings) or Surroundings()
     try:
-        api = Api(
-            config.choose(profile_of(context)), transport=surroundings.transport, sleep=lambda _: None, timeout=PATIENCE
-        )
+        profile = config.choose(said(context, "profile"), project=said(context, "project"))
+        api = connect(profile, transport=surroundings.transport, sleep=lambda _: None, timeout=PATIENCE)
         yield from api.items(f"/{collection}", OFFERED)
     except CliError:
         return
 
 
-def profile_of(context: typer.Context) -> str | None:
-    """The --profile on the line so far, wherever it stands."""
+def said(context: typer.Context, option: str) -> str | None:
+    """The --profile or --project on the line so far, wherever it stands."""
     level: typer.Context | None = context
     while level is not None:
-        if level.params.get("profile"):
-            return str(level.params["profile"])
+        if level.params.get(option):
+            return str(level.params[option])
         level = level.parent  # type: ignore[assignment]
     return None

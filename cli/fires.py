@@ -18,8 +18,8 @@ from cli.timing_options import WITHOUT_ZONE, Timing, rule_in
 PAGE = 100  # fires in one answer of the API
 MARKS = {
     "moved": "clocks skip it: fires after",
-    "first_pass": "clocks go back: first pass",
-    "second_pass": "clocks go back: second pass",
+    "first_pass": "clocks go back: first pass",  # nosec B105
+    "second_pass": "clocks go back: second pass",  # nosec B105
 }
 
 

@@ -11,6 +11,7 @@ from cli.tables import short
 FULL_ID = re.compile(r"[a-z]+_[0-9A-HJKMNP-TV-Z]{26}")
 SEARCHED = 500  # newest of a kind; older ones are named by their full id
 LATEST = "last"
+DEFAULT_PROJECT = "default"
 EVERYTHING = 100_000  # pages are read until there are no more
 NAMED = 1000  # things whose names a list of something else can show
 NOUNS = {
@@ -19,7 +20,15 @@ NOUNS = {
     "schedules": "schedule",
     "runs": "run",
     "dead-letters": "dead letter",
+    "projects": "project",
+    "roles": "role",
+    "api-keys": "key",
 }
+
+
+def is_id(text: str) -> bool:
+    """Is it an id whole, which nobody has to look up?"""
+    return FULL_ID.fullmatch(text) is not None or text == DEFAULT_PROJECT
 
 
 def resolve(api: Api, collection: str, text: str, **filters: Any) -> str:

@@ -5,10 +5,24 @@ from typing import Annotated
 
 import typer
 
-from cli import dead_letters, profiles, runs, schedules, sources, workflows
+from cli import (
+    account,
+    api_keys,
+    audit,
+    dead_letters,
+    members,
+    organizations,
+    profiles,
+    projects,
+    roles,
+    runs,
+    schedules,
+    sources,
+    workflows,
+)
 from cli.errors import EXIT_STATUS
 from cli.local import commands as local
-from cli.session import JsonOption, NoColorOption, ProfileOption, remember
+from cli.session import JsonOption, NoColorOption, ProfileOption, ProjectOption, in_session, remember
 
 app = typer.Typer(
     name="spark",
@@ -23,10 +37,30 @@ app.add_typer(schedules.app, name="schedule")
 app.add_typer(runs.app, name="run")
 app.add_typer(runs.app, name="task", help="The same as run.")
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(audit.app, name="audit")
+app.add_typer(organizations.app, name="org")
+app.add_typer(projects.app, name="project")
+app.add_typer(api_keys.app, name="key")
+app.add_typer(roles.app, name="role")
+app.add_typer(members.app, name="member")
+app.add_typer(account.app, name="account")
+app.add_typer(account.admin, name="admin")
 app.add_typer(profiles.app, name="config")
 app.add_typer(local.app, name="local")
+for command in (account.login, account.logout, account.whoami, members.invite):
+    app.command()(in_session(command))
 # What users of AutoMagik Spark type, and what fingers type anyway.
-for noun, plurals in {sources: "sources", workflows: "workflows", schedules: "schedules", runs: "runs tasks"}.items():
+PLURALS = {
+    sources: "sources",
+    workflows: "workflows",
+    schedules: "schedules",
+    runs: "runs tasks",
+    projects: "projects",
+    api_keys: "keys",
+    roles: "roles",
+    members: "members",
+}
+for noun, plurals in PLURALS.items():
     for plural in plurals.split():
         app.add_typer(noun.app, name=plural, hidden=True)
 
@@ -48,13 +82,14 @@ def installed_version() -> str:
 def root(
     context: typer.Context,
     profile: ProfileOption = None,
+    project: ProjectOption = None,
     json: JsonOption = False,
     no_color: NoColorOption = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    remember(context, profile, json, no_color)
+    remember(context, profile, project, json, no_color)
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ def get(
     name: Annotated[str | None, typer.Argument(help="By default the one in use.", autocompletion=config.names)] = None,
 ) -> None:
     """Show a profile: by default the one that commands use now, environment included. Keys are masked."""
-    profile = config.choose(name or session.choices.get("profile"))
+    profile = config.choose(name or session.choices.get("profile"), project=session.choices.get("project"))
     shown = document(profile, current=config.load().current)
     if session.json:
         session.print_json(shown)
@@ -99,5 +99,6 @@ def document(profile: Profile, *, current: str | None) -> dict[str, Any]:
         "name": profile.name,
         "url": profile.url,
         "api_key": profile.masked_key,
+        **({"project": profile.project} if profile.project else {}),
         "current": profile.name == current,
     }

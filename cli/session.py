@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Concatenate, ParamSpec
 
@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli import config
+from cli import config, ids
 from cli.client import Api
 from cli.errors import CliError, ExitCode, usage
 
@@ -28,6 +28,9 @@ EVERYWHERE = "Options of every command"
 ProfileOption = Annotated[
     str | None,
     typer.Option("--profile", help="Deployment to talk to.", rich_help_panel=EVERYWHERE, autocompletion=config.names),
+]
+ProjectOption = Annotated[
+    str | None, typer.Option("--project", help="Project to work in: its name or id.", rich_help_panel=EVERYWHERE)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's JSON.", rich_help_panel=EVERYWHERE)]
 NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours.", rich_help_panel=EVERYWHERE)]
@@ -59,8 +62,23 @@ class Session:
 
     @functools.cached_property
     def api(self) -> Api:
-        profile = config.choose(self.choices.get("profile"))
-        return Api(profile, transport=self.surroundings.transport, sleep=self.surroundings.sleep)
+        """The deployment, in the project that was chosen."""
+        return self.within(self.profile.project)
+
+    @functools.cached_property
+    def organization(self) -> Api:
+        """The same for what belongs to no project. A key means its own then, so that works even if the chosen one is
+        gone; a person may have several, and no other way to say which role they mean."""
+        return self.within(self.profile.project if self.profile.access_token else "")
+
+    @functools.cached_property
+    def profile(self) -> config.Profile:
+        return config.choose(self.choices.get("profile"), project=self.choices.get("project"))
+
+    def within(self, project: str) -> Api:
+        """The same in `project`, named by id or name."""
+        meant = replace(self.profile, project=project)
+        return connect(meant, transport=self.surroundings.transport, sleep=self.surroundings.sleep)
 
     @property
     def json(self) -> bool:
@@ -96,8 +114,17 @@ class Session:
         typer.confirm(question, abort=True, err=True)
 
 
+def connect(profile: config.Profile, **settings: Any) -> Api:
+    """A client for `profile`; if its project is named by name, that is looked up first."""
+    if not profile.project or ids.is_id(profile.project):
+        return Api(profile, **settings)
+    everywhere = Api(replace(profile, project=""), **settings)
+    return Api(replace(profile, project=ids.resolve(everywhere, "projects", profile.project)), **settings)
+
+
 class Noun(typer.Typer):
-    """The commands of one noun. Each takes a Session first; --profile, --json and --no-color come by themselves."""
+    """The commands of one noun. Each takes a Session first; --profile, --project, --json and --no-color come by
+    themselves."""
 
     def __init__(self, help: str, **settings: Any) -> None:
         super().__init__(help=help, no_args_is_help=True, **settings)
@@ -116,10 +143,14 @@ class Noun(typer.Typer):
 
 
 def remember(
-    context: typer.Context, profile: ProfileOption = None, json: JsonOption = False, no_color: NoColorOption = False
+    context: typer.Context,
+    profile: ProfileOption = None,
+    project: ProjectOption = None,
+    json: JsonOption = False,
+    no_color: NoColorOption = False,
 ) -> None:
     """Keep what was said at this level; the level nearest to the command has the last word."""
-    said = {"profile": profile, "json": json, "no_color": no_color}
+    said = {"profile": profile, "project": project, "json": json, "no_color": no_color}
     context.meta.setdefault(CHOICES, {}).update({name: value for name, value in said.items() if value})
 
 
@@ -127,8 +158,10 @@ def in_session(command: Callable[Concatenate[Session, P], None]) -> Callable[...
     """`command` as Typer wants it: our options instead of the session."""
 
     @functools.wraps(command)
-    def run(context: typer.Context, profile: str | None, json: bool, no_color: bool, **arguments: Any) -> None:
-        remember(context, profile, json, no_color)
+    def run(
+        context: typer.Context, profile: str | None, project: str | None, json: bool, no_color: bool, **arguments: Any
+    ) -> None:
+        remember(context, profile, project, json, no_color)
         session = open_session(context)
         with failing_well(session):
             command(session, **arguments)  # type: ignore[call-arg]  # Typer passes what the signature below promises

@@ -43,8 +43,11 @@ class Column:
 
 
 def short(id: str | None) -> str:
-    """The end of an id: unlike its beginning, which is the time, it tells one from another. Accepted everywhere."""
-    return (id or "")[-SHORT_ID:]
+    """The end of an id: unlike its beginning, which is the time, it tells one from another. Accepted everywhere.
+
+    Ids that are words, like `default`, are shown as they are.
+    """
+    return (id or "").rpartition("_")[2][-SHORT_ID:] if "_" in (id or "") else id or ""
 
 
 def first_line(text: Any) -> str:

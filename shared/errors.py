@@ -9,15 +9,18 @@ SparkError
 │   ├── SourceInactive    the workflow's source is switched off or gone
 │   └── WorkflowDisabled  the workflow is switched off
 ├── FlowFailure           LangFlow could not be reached, refused, or ran the flow and it failed
+├── Forbidden             the caller is known, and may not do this
 ├── Invalid               the input breaks a rule; names the field
 │   ├── KeyReused         this Idempotency-Key belongs to a request with another body
 │   └── NotVerified       the source does not answer, or refuses the key
-├── NotFound              no such record in the caller's project
+├── NotFound              no such record in the caller's project or organization
 ├── OutOfTime             the rest of the request would outlive those who wait for its answer
 ├── PayloadGone           a stored text is no longer there: it expired, or somebody deleted it
+├── RateLimited           the caller made too many requests; says when the next one may come
 ├── SchemaTooNew          the stored item was written by a newer Spark
 ├── Stale                 If-Match names an edition of the record that is no longer the current one
 ├── Unauthenticated       no key, or one we do not know
+│   └── NotSignedIn       the same of a password, an access token or a refresh token
 └── Unavailable           an AWS service did not answer in time; the same request may work later
 
 Which HTTP status each becomes stands in `functions/api/errors.py`.
@@ -76,6 +79,16 @@ class WorkflowDisabled(Conflict):
     code = "workflow_disabled"
 
 
+class Forbidden(SparkError):
+    """`permission` is the one that is missing, where it is one."""
+
+    code = "forbidden"
+
+    def __init__(self, message: str, permission: str = "") -> None:
+        super().__init__(message)
+        self.permission = permission
+
+
 class Invalid(SparkError):
     """`pointer` is the JSON Pointer (RFC 6901) of the offending field in the request body."""
 
@@ -97,8 +110,8 @@ class NotVerified(Invalid):
 class NotFound(SparkError):
     code = "not_found"
 
-    def __init__(self, noun: str, id: str) -> None:
-        super().__init__(f"No {noun} {id!r} in this project.")
+    def __init__(self, noun: str, id: str, where: str = "project") -> None:
+        super().__init__(f"No {noun} {id!r} in this {where}.")
         self.noun = noun
         self.id = id
 
@@ -111,6 +124,14 @@ class PayloadGone(SparkError):
     code = "payload_expired"
 
 
+class RateLimited(SparkError):
+    code = "rate_limited"
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class SchemaTooNew(SparkError):
     code = "schema_too_new"
 
@@ -121,6 +142,10 @@ class Stale(SparkError):
 
 class Unauthenticated(SparkError):
     code = "unauthenticated"
+
+
+class NotSignedIn(Unauthenticated):
+    """The way in that did not open is one for people, not for keys."""
 
 
 class Unavailable(SparkError):

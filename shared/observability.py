@@ -17,6 +17,10 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 logger = Logger(utc=True)
 # Powertools would rather take the level that Lambda filters by, and that one lets metrics pass (see template.yaml).
 logging.getLogger(logger.name).setLevel(settings().log_level)
+# With LogLevel=DEBUG Lambda's runtime puts the root logger at DEBUG. These libraries write bodies and headers of
+# requests then: what KMS is to encrypt, letters with their tokens, LangFlow's keys.
+for _library in ("botocore", "boto3", "urllib3", "httpx", "httpcore"):
+    logging.getLogger(_library).setLevel(logging.INFO)
 metrics = Metrics()
 
 

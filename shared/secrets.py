@@ -6,11 +6,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from shared.domain.api_key import PresentedKey
-
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from shared.domain.api_key import PresentedKey
 
 CACHED_FOR = timedelta(minutes=5)
 MAX_CACHED = 256
@@ -18,18 +18,22 @@ MAX_PLAINTEXT_BYTES = 4096  # KMS Encrypt
 
 
 class Cipher:
-    """Encrypts the keys of sources. The project is part of the encryption context: no other project can decrypt."""
+    """Encrypts the keys of sources. The project is part of the encryption context: no other project can decrypt.
 
-    def __init__(self, client: "KMSClient", key_id: str, now: Callable[[], datetime]) -> None:
+    `context` names what the context holds: what is encrypted for a purpose of Spark's own is no project's.
+    """
+
+    def __init__(self, client: "KMSClient", key_id: str, now: Callable[[], datetime], context: str = "project") -> None:
         self._client = client
         self._key_id = key_id
         self._now = now
+        self._context = context
         self._cache: dict[tuple[str, str], tuple[datetime, str]] = {}
 
     def encrypt(self, project: str, text: str) -> str:
         """`text` (at most 4 KB) encrypted for `project`, as base64."""
         answer = self._client.encrypt(
-            KeyId=self._key_id, Plaintext=text.encode(), EncryptionContext={"project": project}
+            KeyId=self._key_id, Plaintext=text.encode(), EncryptionContext={self._context: project}
         )
         return base64.b64encode(answer["CiphertextBlob"]).decode()
 
@@ -39,7 +43,7 @@ class Cipher:
         if cached is not None and cached[0] > self._now():
             return cached[1]
         answer = self._client.decrypt(
-            KeyId=self._key_id, CiphertextBlob=base64.b64decode(text), EncryptionContext={"project": project}
+            KeyId=self._key_id, CiphertextBlob=base64.b64decode(text), EncryptionContext={self._context: project}
         )
         plain = answer["Plaintext"].decode()
         if len(self._cache) >= MAX_CACHED:
@@ -55,6 +59,8 @@ class DeploymentSecret:
         self._client = client
         self._secret_id = secret_id
 
-    def key(self) -> PresentedKey:
+    def key(self) -> "PresentedKey":
+        from shared.domain.api_key import PresentedKey  # only the API asks for keys, and each model costs a cold start
+
         value = json.loads(self._client.get_secret_value(SecretId=self._secret_id)["SecretString"])
         return PresentedKey(id=value["key_id"], secret=value["secret"])

@@ -3,8 +3,14 @@
 import os
 from datetime import timedelta
 from functools import cache
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from shared.domain.outbound import AllowList
+
+if TYPE_CHECKING:  # only the API counts
+    from shared.domain.limit import Limits
 
 PREFIX = "SPARK_"
 
@@ -26,7 +32,22 @@ class Settings(BaseModel):
     bootstrap_secret_id: str = ""
     wake_after_seconds: int = 300
     cors_origins: str = ""
+    outbound_allow: str = ""
+    requests_per_minute: int = 600
+    requests_per_day: int = 0
+    refusals_per_minute: int = 120
+    public_url: str = ""
+    open_registration: bool = False
+    mail_from: str = ""
+    outbox: str = ""
     tracing: bool = False
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _can_be_read(cls, text: str) -> str:
+        """A mistake in it shows when a function starts, not when it first calls somebody."""
+        AllowList.read(text)
+        return text
 
     @property
     def is_local(self) -> bool:
@@ -40,6 +61,35 @@ class Settings(BaseModel):
     @property
     def allowed_origins(self) -> list[str]:
         return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+
+    @property
+    def usual_limits(self) -> "Limits":
+        """Of a key that has none of its own; 0 is none."""
+        from shared.domain.limit import Limits
+
+        return Limits(self.requests_per_minute or None, self.requests_per_day or None)
+
+    @property
+    def stranger_limits(self) -> "Limits":
+        """Of an address, as to requests that no key vouches for."""
+        from shared.domain.limit import Limits
+
+        return Limits(self.refusals_per_minute or None)
+
+    @property
+    def issuer(self) -> str:
+        """Who signs access tokens. Not the host of a request: that is what its sender says it is."""
+        return self.public_url or f"urn:spark:{self.stage}"
+
+    @property
+    def deployment(self) -> str:
+        """What letters call this Spark."""
+        return self.public_url or f"Spark ({self.stage})"
+
+    @property
+    def outbound(self) -> AllowList:
+        """What may be called besides public addresses."""
+        return AllowList.read(self.outbound_allow)
 
 
 @cache

@@ -6,6 +6,7 @@ imported where it is built: the tick's bundle has no HTTP client, and nobody els
 
 import random
 import secrets as randomness
+import string
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,9 +21,6 @@ from shared.payloads import Payloads
 from shared.queue import RunQueue
 from shared.secrets import Cipher, DeploymentSecret
 from shared.settings import settings
-from shared.store.api_keys import ApiKeyStore
-from shared.store.dead_letters import DeadLetterStore
-from shared.store.idempotency import IdempotencyStore
 from shared.store.projects import ProjectStore
 from shared.store.runs import RunStore
 from shared.store.sources import SourceStore
@@ -35,19 +33,43 @@ if TYPE_CHECKING:
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
+    from shared.domain.act import Act
     from shared.domain.overlap import Overlap
     from shared.domain.run import Run
     from shared.domain.source import Source
     from shared.langflow import LangFlow
+    from shared.langflow.connection import Network
+    from shared.mail import Mail
+    from shared.services.auditing import Denials
     from shared.services.backfilling import Backfilling
+    from shared.services.belonging import Belonging
+    from shared.services.defining import Defining
     from shared.services.endings import Endings
+    from shared.services.enrolling import Enrolling
     from shared.services.execution import Changes, Executor
     from shared.services.firing import Firing
+    from shared.services.founding import Founding
+    from shared.services.granting import Granting
+    from shared.services.issuing import Issuing
+    from shared.services.limiting import Limiter
     from shared.services.overlapping import Turnstile
+    from shared.services.recovering import Recovering
     from shared.services.scheduling import Scheduling
+    from shared.services.signing import Signing
+    from shared.services.signing_in import SigningIn
     from shared.services.ticking import Ticker
+    from shared.store.api_keys import ApiKeyStore
+    from shared.store.audit import AuditStore
     from shared.store.backfills import BackfillStore
+    from shared.store.dead_letters import DeadLetterStore
+    from shared.store.idempotency import IdempotencyStore
+    from shared.store.invitations import InvitationStore
+    from shared.store.members import MemberStore
+    from shared.store.organizations import OrganizationStore
+    from shared.store.roles import RoleStore
     from shared.store.schedules import ScheduleStore
+    from shared.store.sessions import SessionStore
+    from shared.store.users import UserStore
 
 # Ten threads share a client; AWS's default of ten connections would make the eleventh caller wait.
 # Timeouts are short because every call is small and safe to repeat: conditions and turns see to that.
@@ -62,6 +84,8 @@ CONFIG = Config(
 # the global host, which redirects to the region that it was not signed for; dual-stack hosts are all regional. They do
 # not apply where an endpoint is set.
 S3_CONFIG = CONFIG.merge(Config(signature_version="s3v4", use_dualstack_endpoint=True))
+ANYWHERE = ""
+LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 
 
 def now() -> datetime:
@@ -75,6 +99,11 @@ def chance() -> float:
 
 def new_id(prefix: str) -> str:
     return make_id(prefix, now(), randomness.token_bytes(10))
+
+
+def new_secret() -> str:
+    """The secret of an API key: 256 bits, in letters and digits."""
+    return "".join(randomness.choice(LETTERS_AND_DIGITS) for _ in range(43))
 
 
 @cache
@@ -139,7 +168,9 @@ def backfills() -> "BackfillStore":
 
 
 @cache
-def dead_letters() -> DeadLetterStore:
+def dead_letters() -> "DeadLetterStore":
+    from shared.store.dead_letters import DeadLetterStore
+
     return DeadLetterStore(table())
 
 
@@ -149,12 +180,163 @@ def projects() -> ProjectStore:
 
 
 @cache
-def api_keys() -> ApiKeyStore:
+def api_keys() -> "ApiKeyStore":
+    from shared.store.api_keys import ApiKeyStore
+
     return ApiKeyStore(table())
 
 
 @cache
-def idempotency() -> IdempotencyStore:
+def organizations() -> "OrganizationStore":
+    from shared.store.organizations import OrganizationStore
+
+    return OrganizationStore(table())
+
+
+@cache
+def roles() -> "RoleStore":
+    from shared.store.roles import RoleStore
+
+    return RoleStore(table())
+
+
+@cache
+def granting() -> "Granting":
+    from shared.services.granting import Granting
+
+    return Granting(roles())
+
+
+@cache
+def limiter() -> "Limiter":
+    from shared.services.limiting import Limiter
+    from shared.store.limits import LimitStore
+
+    return Limiter(LimitStore(table()), now, settings().stranger_limits)
+
+
+@cache
+def issuing() -> "Issuing":
+    from shared.services.issuing import Issuing
+
+    return Issuing(api_keys(), projects(), granting(), now)
+
+
+@cache
+def defining() -> "Defining":
+    from shared.services.defining import Defining
+
+    return Defining(roles(), api_keys(), members())
+
+
+@cache
+def founding() -> "Founding":
+    from shared.services.founding import Founding
+
+    return Founding(projects(), organizations())
+
+
+@cache
+def audit() -> "AuditStore":
+    from shared.store.audit import AuditStore
+
+    return AuditStore(table())
+
+
+@cache
+def denials() -> "Denials":
+    from shared.services.auditing import Denials
+
+    return Denials(audit(), now)
+
+
+@cache
+def users() -> "UserStore":
+    from shared.store.users import UserStore
+
+    return UserStore(table())
+
+
+@cache
+def sessions() -> "SessionStore":
+    from shared.store.sessions import SessionStore
+
+    return SessionStore(table())
+
+
+@cache
+def members() -> "MemberStore":
+    from shared.store.members import MemberStore
+
+    return MemberStore(table())
+
+
+@cache
+def invitations() -> "InvitationStore":
+    from shared.store.invitations import InvitationStore
+
+    return InvitationStore(table())
+
+
+@cache
+def mail() -> "Mail":
+    from pathlib import Path
+
+    from shared.mail import NoMail, Outbox, Ses
+
+    if settings().outbox:
+        return Outbox(Path(settings().outbox))
+    return Ses(client("sesv2"), settings().mail_from) if settings().mail_from else NoMail()
+
+
+@cache
+def signing() -> "Signing":
+    from shared.services.signing import Signing
+    from shared.store.signing_keys import SigningKeyStore
+
+    keeper = Cipher(client("kms"), settings().kms_key_id, now, context="purpose")
+    return Signing(SigningKeyStore(table()), keeper, settings().issuer, new_id, now)
+
+
+@cache
+def signing_in() -> "SigningIn":
+    from shared.services.signing_in import SigningIn
+
+    return SigningIn(users(), sessions(), signing(), new_id, new_secret, now)
+
+
+@cache
+def enrolling() -> "Enrolling":
+    from shared.services.enrolling import Enrolling
+
+    stores = (users(), members(), invitations(), organizations(), projects(), api_keys())
+    return Enrolling(*stores, granting(), new_id, now)
+
+
+@cache
+def recovering() -> "Recovering":
+    from shared.services.recovering import Recovering
+
+    return Recovering(users(), sessions(), mail(), settings().deployment, new_secret, now)
+
+
+@cache
+def belonging() -> "Belonging":
+    from shared.services.belonging import Belonging
+
+    stores = (members(), invitations(), users(), organizations(), projects())
+    return Belonging(*stores, granting(), mail(), count_letter, settings().deployment, new_secret, now)
+
+
+def count_letter(email: str) -> None:
+    """One more letter to `email`, from wherever somebody asks for it. Raises RateLimited."""
+    limiter().attempt(f"mail {email}", ANYWHERE)
+
+
+@cache
+def idempotency() -> "IdempotencyStore":
+    from shared.store.idempotency import IdempotencyStore
+
     return IdempotencyStore(table())
 
 
@@ -163,12 +345,26 @@ def wake() -> WakeStore:
     return WakeStore(table())
 
 
+@cache
+def network() -> "Network":
+    from shared.langflow.connection import Network
+
+    return Network(settings().outbound)
+
+
 def langflow(source: "Source", correlation_id: str, seconds: float | None = None) -> "LangFlow":
     """A client for `source`, with its key decrypted; for one question that has to be answered within `seconds`."""
     from shared.langflow import LangFlow
 
     key = cipher().decrypt(source.project_id, source.encrypted_key) if source.encrypted_key else None
-    return LangFlow(source.url, key, dialect=source.dialect, correlation_id=correlation_id, seconds=seconds)
+    return LangFlow(
+        source.url,
+        key,
+        dialect=source.dialect,
+        correlation_id=correlation_id,
+        seconds=seconds,
+        transport=network(),
+    )
 
 
 @cache
@@ -182,7 +378,14 @@ def turnstile() -> "Turnstile":
 def endings() -> "Endings":
     from shared.services.endings import Endings
 
-    return Endings(schedules(), runs(), turnstile(), now)
+    return Endings(schedules(), runs(), turnstile(), now, by_spark)
+
+
+def by_spark(project: str, action: str, reason: str) -> "Act":
+    """What Spark does by itself, for the audit log."""
+    from shared.domain.act import SPARK, Act
+
+    return Act(action, SPARK, projects().by_id(project).organization_id, now(), detail={"reason": reason})
 
 
 @cache
@@ -234,11 +437,13 @@ def backfilling() -> "Backfilling":
 
 @cache
 def ticker() -> "Ticker":
+    from shared.services.sealing import Sealing
     from shared.services.ticking import Ticker
     from shared.services.waking import Waker
 
     waker = Waker(runs(), workflows(), queue(), endings(), now, chance, settings().wake_after)
-    return Ticker(wake(), schedules(), replace(firing(), sleep=time.sleep), backfilling(), waker, now)
+    sealing = Sealing(audit(), now)
+    return Ticker(wake(), schedules(), replace(firing(), sleep=time.sleep), backfilling(), waker, sealing, now)
 
 
 def reset() -> None:

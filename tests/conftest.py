@@ -1,6 +1,8 @@
 """What every test takes for granted. Powertools reads its environment when it is imported, hence before any fixture."""
 
 import os
+from collections import Counter
+from typing import Any
 
 for name, value in {
     "POWERTOOLS_METRICS_NAMESPACE": "Spark",
@@ -8,3 +10,16 @@ for name, value in {
     "POWERTOOLS_TRACE_DISABLED": "true",
 }.items():
     os.environ.setdefault(name, value)
+
+COUNT = "count: "
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How much was tried by tests that loop over what the API says of itself."""
+    totals = Counter[str]()
+    for report in terminalreporter.stats.get("passed", []):
+        for name, number in report.user_properties:
+            if report.when == "call" and name.startswith(COUNT):
+                totals[name.removeprefix(COUNT)] += number
+    for what, number in totals.items():
+        terminalreporter.write_line(f"{number} {what}")

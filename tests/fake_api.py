@@ -16,6 +16,7 @@ Json = dict[str, Any]
 
 NOW = "2030-01-01T12:00:00.000Z"
 KEY = "spk_test_0123456789abcdef0123456789abcdef"
+NEW_KEY = "spk_01ABC_" + "n" * 43
 SECRET = "sk-langflow-secret"
 URL = "http://spark.test"
 BARE_SETTINGS: Json = {
@@ -34,6 +35,10 @@ BARE_SETTINGS: Json = {
     "max_lateness_seconds": None,
     "pause_after_failures": None,
 }
+BUILT_IN: list[Json] = [
+    {"id": name, "name": name, "built_in": True, "allow": ["runs:read"], "deny": [], "created_by": None}
+    for name in ("viewer", "operator", "editor", "admin", "owner")
+]
 DONE = {"status": "completed", "attempt": 1, "started_at": NOW, "finished_at": NOW, "output": "Hello back"}
 
 
@@ -72,6 +77,7 @@ class FakeApi:
         self.plan: Json = {"total": 0, "items": []}  # of every backfill
         self.synced: Json = {"status": "synced", "version": 2}
         nouns = ("sources", "workflows", "schedules", "backfills", "runs", "dead-letters")
+        nouns += ("projects", "api-keys", "roles")
         self.kept: dict[str, list[Json]] = {noun: [] for noun in nouns}
         self._left: dict[str, list[Json]] = {}
         self.handle = self.answer
@@ -128,6 +134,20 @@ class FakeApi:
         letter = {"reason": "unreadable", "message": "not JSON", "body": "{", "run_id": None}
         return self._keep("dead-letters", "dl", {**letter, **fields})
 
+    def add_project(self, name: str = "Lab", **fields: Any) -> Json:
+        return self._keep(
+            "projects", "prj", {"name": name, "organization_id": "default", "retention_days": 90, **fields}
+        )
+
+    def add_key(self, name: str = "ci", **fields: Any) -> Json:
+        key = {"role": "viewer", "project_id": "default", "organization_wide": False, "prefix": "spk_01ABC_"}
+        unused = dict.fromkeys(("valid_until", "previous_until", "last_used_at", "per_minute", "daily_quota"))
+        return self._keep("api-keys", "key", {"name": name, "created_by": "bootstrap", **key, **unused, **fields})
+
+    def add_role(self, name: str = "on call", **fields: Any) -> Json:
+        role = {"built_in": False, "allow": ["runs:read"], "deny": [], "created_by": "bootstrap"}
+        return self._keep("roles", "rol", {"name": name, **role, **fields})
+
     def _keep(self, collection: str, prefix: str, fields: Json) -> Json:
         item = {"id": id_of(prefix, len(self.kept[collection]) + 1), "created_at": NOW, **fields}
         self.kept[collection].insert(0, item)
@@ -162,6 +182,8 @@ class FakeApi:
         match path:
             case ["runs", id]:
                 return self._look(id)
+            case ["roles"]:
+                return page(request, BUILT_IN + self.kept["roles"])
             case ["sources", _, "flows"]:
                 return page(request, self.flows)
             case ["runs", _, "logs" | "steps" as what]:
@@ -191,7 +213,22 @@ class FakeApi:
                 return httpx.Response(201, json=self.add_workflow(body.get("name", "Echo"), flow_id=body["flow_id"]))
             case ["schedules", *_]:
                 return self._schedule(path, body)
+            case ["projects" | "roles" | "api-keys", *_]:
+                return self._access(request, path, body)
         return self._run(path, body)
+
+    def _access(self, request: httpx.Request, path: list[str], body: Json) -> httpx.Response:
+        """What shows a secret takes no Idempotency-Key; whatever else is made has one."""
+        if (path[0] == "api-keys") is ("Idempotency-Key" in request.headers):
+            return problem(422, "invalid", "It is the other way round.")
+        match path:
+            case ["projects"]:
+                return httpx.Response(201, json=self.add_project(**body))
+            case ["roles"]:
+                return httpx.Response(201, json=self.add_role(**body))
+            case ["api-keys"]:
+                return httpx.Response(201, json={**self.add_key(**body), "key": NEW_KEY})
+        return httpx.Response(200, json={**self._find("api-keys", path[1]), "key": NEW_KEY})
 
     def _schedule(self, path: list[str], body: Json) -> httpx.Response | None:
         match path[1:]:

@@ -32,7 +32,19 @@ from shared.errors import Conflict, FlowFailure, PayloadGone, Unavailable
 from shared.langflow import FlowAnswer, FlowCall, Running, Stopper
 from shared.queue import MAX_BATCH, MAX_DELAY
 from shared.store.keys import INDEXES, Key
-from shared.store.table import FIRST, LAST, MAX_KEYS, MAX_STATEMENTS, Change, Item, Outcome, Page, Value, key_of
+from shared.store.table import (
+    FIRST,
+    LAST,
+    MAX_KEYS,
+    MAX_STATEMENTS,
+    Change,
+    Counted,
+    Item,
+    Outcome,
+    Page,
+    Value,
+    key_of,
+)
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 NOTHING: Item = {}
@@ -267,11 +279,12 @@ class MemoryTable:
         self._put([change])
         self._faults.after("put")
 
-    def put_all(self, changes: Sequence[Change]) -> None:
+    def put_all(self, changes: Sequence[Change], *, removed: Sequence[Item] = ()) -> None:
         self._faults.before("put_all")
-        if not 0 < len({key_of(change.after) for change in changes}) == len(changes) <= MAX_TRANSACTION:
+        items = [*(change.after for change in changes), *removed]
+        if not 0 < len(set(map(key_of, items))) == len(items) <= MAX_TRANSACTION:
             raise refusal("ValidationException", "none, too many, or two of one item", "TransactWriteItems")
-        self._put(changes)
+        self._put(changes, removed)
         self._faults.after("put_all")
 
     def put_many(self, changes: Sequence[Change]) -> list[Outcome]:
@@ -283,6 +296,12 @@ class MemoryTable:
             held += [self._execute(change) for change in chunk] if self._faults.is_repeated("put_many") else answer
             self._faults.after("put_many")
         return held
+
+    def count(self, key: Key, same: Item, limits: Mapping[str, int | None]) -> Counted:
+        self._faults.before("count")
+        counted = self._count(key, same, limits)
+        self._faults.after("count")
+        return counted
 
     def delete(self, before: Item) -> None:
         self._faults.before("delete")
@@ -332,15 +351,27 @@ class MemoryTable:
     def ping(self) -> None:
         self._faults.before("ping")
 
-    def _put(self, changes: Sequence[Change]) -> None:
+    def _put(self, changes: Sequence[Change], removed: Sequence[Item] = ()) -> None:
         """All of them or none."""
         with self._lock:
-            if not all(map(self._may_put, changes)):
+            if not all(map(self._may_put, changes)) or not all(self._holds(key_of(item), item) for item in removed):
                 raise Conflict("The record was changed by somebody else at the same time.")
             for change in changes:
                 _check(change.after)
             for change in changes:
                 self._write(key_of(change.after), dict(change.after))
+            for item in removed:
+                self._write(key_of(item), None)
+
+    def _count(self, key: Key, same: Item, limits: Mapping[str, int | None]) -> Counted:
+        with self._lock:
+            stored = self._stored.items.get(key, NOTHING)
+            has_room = all(limit is None or stored.get(name, limit) < limit for name, limit in limits.items())  # type: ignore[operator]
+            if not has_room or any(stored.get(name) != value for name, value in same.items()):
+                return Counted(False, self._read([key], consistent=True).get(key))
+            more = {name: int(stored.get(name, 0)) + 1 for name in [*limits, "revision"]}
+            self._write(key, {**stored, **more})
+            return Counted(True, {**stored, **more})
 
     def _may_put(self, change: Change) -> bool:
         key = key_of(change.after)

@@ -31,10 +31,12 @@ from shared.services.firing import Firing
 from shared.services.overlapping import Turnstile
 from shared.services.rechecking import recheck
 from shared.services.scheduling import Scheduling
+from shared.services.sealing import Sealing
 from shared.services.submission import Order, Submission
 from shared.services.ticking import Ticked, Ticker
 from shared.services.waking import Waker
 from shared.store import keys
+from shared.store.audit import AuditStore
 from shared.store.backfills import BackfillStore
 from shared.store.dead_letters import DeadLetterStore
 from shared.store.projects import ProjectStore
@@ -169,6 +171,7 @@ class World:
         self.schedules = ScheduleStore(self.table)
         self.backfills = BackfillStore(self.table)
         self.projects = ProjectStore(self.table)
+        self.audit = AuditStore(self.table)
         self.dead_letters = DeadLetterStore(self.table)
         self.project = self.projects.ensure(a_project())
         self.source = self.sources.save(None, self.source)
@@ -200,7 +203,8 @@ class World:
         chance = lambda: self.chance  # noqa: E731
         waker = Waker(self.runs, self.workflows, self.queue, self.endings(), self.clock, chance, WAKE_AFTER)
         wake = WakeStore(self.table)
-        return Ticker(wake, self.schedules, self.firing(), self.backfilling(), waker, self.clock)
+        sealing = Sealing(self.audit, self.clock)
+        return Ticker(wake, self.schedules, self.firing(), self.backfilling(), waker, sealing, self.clock)
 
     def firing(self) -> Firing:
         return Firing(self.schedules, self.workflows, self.projects, self.runs, self.queue, self.clock, WAKE_AFTER)

@@ -27,6 +27,8 @@ from cli.local.template import for_emulator, functions, load, local_parameters, 
 from cli.local.troubles import DeployFailed, NotRunning, TickFailed
 
 PORT = 4566
+# LangFlow is on this machine, too. Whoever has others lists them, with these, in samconfig's `local`.
+OUTBOUND = {"OutboundAllow": "127.0.0.0/8,::1"}
 TICK_EVENT = "events/eventbridge_tick.json"
 ANSWERS_WITHIN_SECONDS = 10.0  # 0.5 s on an idle machine
 POLL_SECONDS = 0.1
@@ -162,7 +164,8 @@ def function_names(outputs: Outputs) -> dict[str, str]:
 def _up(stack: Stack, progress: Progress) -> RunningStack:
     here = stack.layout
     template = load(here.project)
-    values = parameters(template, {**local_parameters(here.project), **stack.parameters})
+    outbox = {"Outbox": str(here.state_dir / "outbox")}
+    values = parameters(template, {**OUTBOUND, **outbox, **local_parameters(here.project), **stack.parameters})
     progress("preparing the functions")  # while the emulator starts
     bundles = {name: bundle(here, folder) for name, folder in functions(template).items()}
     emulator.wait(here, stack.port)

@@ -1,4 +1,4 @@
-"""What endpoints ask for, as types (`caller: Caller`, `wait: Wait`), and what they build of their caller.
+"""What endpoints ask for, as types (`wait: Wait`), and what they build of their caller.
 
 Stores and clients come straight from `shared.wiring`: each declared dependency costs the cold start of every route.
 """
@@ -7,21 +7,25 @@ import time
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Header, Path, Query, Request, Security
-from fastapi.security import APIKeyHeader
+from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-from functions.api import auth
+from functions.api import auth, limits
 from functions.api.auth import Doorkeeper
 from shared import wiring
+from shared.domain.role import Permission
+from shared.errors import NotFound, Unauthenticated
 from shared.services.deadline import Deadline
+from shared.services.granting import Grantor
 from shared.services.ordering import Orders
 from shared.services.submission import Submission
 from shared.services.versioning import Author
 from shared.settings import settings
 
 if TYPE_CHECKING:
+    from functions.api.bearers import Bearers
     from shared.domain.source import Source
     from shared.langflow import LangFlow
     from shared.services.connecting import Connect
@@ -38,24 +42,117 @@ Verify = Annotated[bool, Query(description="Look at the source first; `false` st
 IfMatch = Annotated[str | None, Header(description="Only if the resource still has this ETag; else 412.")]
 
 API_KEY = APIKeyHeader(name="X-API-Key", scheme_name="ApiKey", auto_error=False)
+BEARER = HTTPBearer(scheme_name="Bearer", bearerFormat="JWT", auto_error=False)
+Token = Annotated[HTTPAuthorizationCredentials | None, Security(BEARER)]
+ProjectId = Annotated[
+    str | None,
+    Header(
+        alias="X-Project-Id",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="The project that is meant. Without it, the key's own; of a person, their only one, or "
+        "the oldest of their only organization.",
+    ),
+]
+
+
+GIVES_ACCESS = frozenset(
+    {
+        Permission.keys_write,
+        Permission.members_write,
+        Permission.roles_write,
+        Permission.projects_write,
+        Permission.organization_write,
+    }
+)
+"""Who has one of these could undo, within the minute that they are remembered, what was taken from them: for them,
+nothing is remembered."""
 
 
 @cache
 def doorkeeper() -> Doorkeeper:
     """The one of this environment; it remembers."""
-    return Doorkeeper(wiring.api_keys(), wiring.projects(), wiring.deployment_secret, wiring.now)
+    stores = (wiring.api_keys(), wiring.projects(), wiring.organizations())
+    return Doorkeeper(*stores, wiring.granting(), wiring.deployment_secret, wiring.now, settings().usual_limits)
 
 
-def authenticate(request: Request, key: Annotated[str | None, Security(API_KEY)]) -> auth.Caller:
-    """Raises Unauthenticated."""
-    return replace(doorkeeper().admit(key), correlation_id=request.state.correlation_id)
+@cache
+def bearers() -> "Bearers":
+    """The same for people."""
+    from functions.api.bearers import Bearers
+
+    return Bearers(settings().usual_limits)
 
 
-Caller = Annotated[auth.Caller, Security(authenticate)]
+def authorize(
+    request: Request,
+    needed: SecurityScopes,
+    key: Annotated[str | None, Security(API_KEY)],
+    token: Token,
+    x_project_id: ProjectId = None,  # `project_id` stands in paths
+) -> auth.Caller:
+    """Who is calling, if they may.
+
+    Raises:
+        Unauthenticated; NotFound: the project; RateLimited; Forbidden: a permission is missing.
+    """
+    caller = replace(
+        admit(request, key, x_project_id, token, fresh=not GIVES_ACCESS.isdisjoint(needed.scopes)),
+        correlation_id=request.state.correlation_id,
+        address=limits.address(request),
+    )
+    request.state.caller = caller
+    limits.count_request(request, caller)
+    for permission in needed.scopes:
+        caller.require(Permission(permission))
+    return caller
+
+
+def admit(
+    request: Request, key: str | None, project_id: str | None, token: Token = None, *, fresh: bool = False
+) -> auth.Caller:
+    """Who presents `key`; or, without one, the access token `token`. If `fresh`, as they are now.
+
+    An address that guesses is told to stop before what it says is looked at; what was let in a moment ago still is,
+    since others may share the address.
+
+    Raises:
+        Unauthenticated; NotFound: the project; RateLimited: its address was refused too often.
+    """
+    person = token.credentials if key is None and token is not None else None
+    is_known = bearers().remembers(person, project_id) if person else doorkeeper().remembers(key, project_id)
+    if not is_known:
+        limits.require_open(request)
+    try:
+        if person:
+            return bearers().admit(person, project_id, fresh=fresh)
+        return doorkeeper().admit(key, project_id, fresh=fresh)
+    except (Unauthenticated, NotFound):
+        limits.count_stranger(request)
+        raise
+
+
+def may(*permissions: Permission) -> Any:
+    """What an endpoint's caller must be allowed: `Annotated[Caller, may(Permission.runs_create)]`."""
+    return Security(authorize, scopes=list(permissions))
 
 
 def author(caller: auth.Caller, now: datetime) -> Author:
-    return Author(project=caller.project_id, by=caller.key_id, now=now)
+    return Author(
+        project=caller.project_id,
+        by=caller.id,
+        now=now,
+        organization=caller.organization_id,
+        address=caller.address or None,
+        correlation_id=caller.correlation_id or None,
+    )
+
+
+def grantor(caller: auth.Caller) -> Grantor:
+    """The caller as somebody who gives access to others."""
+    project = None if caller.organization_wide else caller.project_id
+    by = author(caller, wiring.now())
+    own = Grantor(caller.id, caller.organization_id, project, caller.permissions, by)
+    return replace(own, limits=caller.limits, valid_until=caller.valid_until, usual=settings().usual_limits)
 
 
 def deadline() -> Deadline:
@@ -76,7 +173,7 @@ def orders(caller: auth.Caller) -> Orders:
     """Takes orders for runs on behalf of `caller`."""
     submission = Submission(
         project=caller.project,
-        created_by=caller.key_id,
+        created_by=caller.id,
         correlation_id=caller.correlation_id,
         now=wiring.now(),
         wake_after=settings().wake_after,

@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from starlette.exceptions import HTTPException
 
 from functions.api import BASE
+from functions.api.headers import page_policy
 
 router = APIRouter(prefix=BASE, include_in_schema=False)
 
@@ -22,13 +23,15 @@ MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"
 def swagger_ui() -> HTMLResponse:
     from fastapi.openapi.docs import get_swagger_ui_html  # needed by few, and slow to import
 
-    return get_swagger_ui_html(
-        openapi_url=OPENAPI,
-        title="Spark",
-        swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
-        swagger_css_url=f"{ASSETS}/swagger-ui.css",
-        swagger_favicon_url=f"{ASSETS}/favicon.png",
-        swagger_ui_parameters={"persistAuthorization": True, "displayRequestDuration": True},
+    return _guarded(
+        get_swagger_ui_html(
+            openapi_url=OPENAPI,
+            title="Spark",
+            swagger_js_url=f"{ASSETS}/swagger-ui-bundle.js",
+            swagger_css_url=f"{ASSETS}/swagger-ui.css",
+            swagger_favicon_url=f"{ASSETS}/favicon.png",
+            swagger_ui_parameters={"persistAuthorization": True, "displayRequestDuration": True},
+        )
     )
 
 
@@ -36,12 +39,14 @@ def swagger_ui() -> HTMLResponse:
 def redoc() -> HTMLResponse:
     from fastapi.openapi.docs import get_redoc_html
 
-    return get_redoc_html(
-        openapi_url=OPENAPI,
-        title="Spark",
-        redoc_js_url=f"{ASSETS}/redoc.standalone.js",
-        redoc_favicon_url=f"{ASSETS}/favicon.png",
-        with_google_fonts=False,
+    return _guarded(
+        get_redoc_html(
+            openapi_url=OPENAPI,
+            title="Spark",
+            redoc_js_url=f"{ASSETS}/redoc.standalone.js",
+            redoc_favicon_url=f"{ASSETS}/favicon.png",
+            with_google_fonts=False,
+        )
     )
 
 
@@ -53,6 +58,13 @@ def asset(name: str) -> FileResponse:
         raise HTTPException(404, f"No asset {name!r}.")
     headers = {"Cache-Control": "public, max-age=86400"}
     return FileResponse(path, media_type=MEDIA_TYPES[path.suffix], headers=headers)
+
+
+def _guarded(page: HTMLResponse) -> HTMLResponse:
+    """`page`, which may run what it came with and nothing else."""
+    page.headers["Content-Security-Policy"] = page_policy(bytes(page.body).decode())
+    page.headers["Cache-Control"] = "no-cache"
+    return page
 
 
 @cache

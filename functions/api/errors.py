@@ -10,11 +10,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from functions.api.headers import hardening
 from shared import errors
 from shared.errors import AlreadyImported, Delivered, FlowFailure, InUse, Invalid, SparkError
-from shared.observability import logger
+from shared.observability import count, logger
 
 AWS_ERRORS = (BotoCoreError, ClientError)
 RETRY_SECONDS = 2  # what a 503 asks for when nobody knows better
@@ -23,11 +25,13 @@ IN_FLIGHT_SECONDS = 5
 STATUS: dict[type[SparkError], int] = {
     errors.BadCursor: 400,
     errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.PayloadGone: 409,
     errors.Stale: 412,
     errors.Invalid: 422,
+    errors.RateLimited: 429,
     errors.SchemaTooNew: 500,
     errors.FlowFailure: 502,
     errors.Unavailable: 503,
@@ -41,6 +45,7 @@ TITLES = {
     "body_too_large": "The body is too large",
     "conflict": "The state of the resource does not allow it",
     "idempotency_key_reused": "The Idempotency-Key belongs to another request",
+    "forbidden": "The caller may not do this",
     "in_flight": "The first request with this Idempotency-Key is still being worked on",
     "in_use": "Other resources depend on it",
     "internal": "Something went wrong on our side",
@@ -49,11 +54,12 @@ TITLES = {
     "not_found": "There is no such resource",
     "out_of_time": "The request takes longer than an answer may",
     "payload_expired": "What it needs is no longer kept",
+    "rate_limited": "Too many requests",
     "schema_too_new": "The record was written by a newer version",
     "source_inactive": "The source is switched off or gone",
     "source_not_verified": "The source cannot be used",
     "stale": "The resource has changed",
-    "unauthenticated": "No valid API key",
+    "unauthenticated": "No valid API key, access token or password",
     "unavailable": "Please try again later",
     "workflow_disabled": "The workflow is switched off",
 }
@@ -106,7 +112,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _headers(status: int) -> dict[str, Any]:
-    names = {401: "WWW-Authenticate", 503: "Retry-After"}
+    names = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
     return {"headers": {names[status]: {"schema": {"type": "string"}}}} if status in names else {}
 
 
@@ -147,6 +153,13 @@ def status_of(error: SparkError) -> int:
 async def _on_spark_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SparkError)  # registered for these
     status = status_of(error)
+    if isinstance(error, errors.Forbidden):
+        from functions.api import denials  # which most requests never need
+
+        await run_in_threadpool(denials.note, request, error)
+    if status == 401:
+        count("RequestsUnauthenticated")
+        logger.info("request.unauthenticated", extra={"address": request.client.host if request.client else ""})
     if status >= 500:
         logger.warning("request.refused", extra={"code": error.code}, exc_info=error)
     detail = "The record was written by a newer version of Spark." if status == 500 else error.detail
@@ -179,7 +192,8 @@ async def _on_aws(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.error("request.failed", exc_info=error)
-    headers = {"X-Correlation-Id": _correlation_id(request)}  # this answer leaves around the middleware
+    # This answer leaves around the middleware.
+    headers = {"X-Correlation-Id": _correlation_id(request), **hardening(request.scope)}
     detail = "An unexpected error; the logs know it under this correlation id."
     return _answer(request, 500, "internal", detail, headers)
 
@@ -202,9 +216,11 @@ def _correlation_id(request: Request) -> str:
 
 def _extra_headers(error: SparkError, status: int) -> dict[str, str]:
     if status == 401:
-        return {"WWW-Authenticate": "ApiKey"}
+        return {"WWW-Authenticate": "Bearer" if isinstance(error, errors.NotSignedIn) else "ApiKey"}
     if isinstance(error, errors.InFlight):
         return {"Retry-After": str(IN_FLIGHT_SECONDS)}
+    if isinstance(error, errors.RateLimited):
+        return {"Retry-After": str(error.retry_after_seconds)}
     if status == 503:
         wanted = error.retry_after_seconds if isinstance(error, FlowFailure) else None
         return {"Retry-After": str(math.ceil(wanted or RETRY_SECONDS))}

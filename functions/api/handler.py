@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 # Anything else leaves as base64, which API Gateway undoes.
-TEXT_TYPES = ["text/", "application/json", "application/problem+json"]
+TEXT_TYPES = ["text/", "application/json", "application/problem+json", "application/x-ndjson"]
 
 api = Mangum(create_app(settings()), lifespan="off", text_mime_types=TEXT_TYPES)
 

@@ -18,7 +18,7 @@ from functions.api.auth import Caller
 from shared import wiring
 from shared.domain import idempotency as rules
 from shared.domain.idempotency import IdempotencyRecord, Repeat
-from shared.errors import Conflict, InFlight, KeyReused, NotFound, SparkError, Unavailable
+from shared.errors import Conflict, InFlight, Invalid, KeyReused, NotFound, SparkError, Unavailable
 from shared.store.idempotency import IdempotencyStore
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ class Once:
         path = self._request.url.path
         return IdempotencyRecord(
             project_id=caller.project_id,
-            id=rules.record_id(caller.key_id, self._request.method, path, key),
+            id=rules.record_id(caller.id, self._request.method, path, key),
             body_hash=body_hash,
             began_at=now,
             lease_until=now + rules.LEASE,
@@ -122,6 +122,18 @@ class Once:
         query = sorted((k, v) for k, v in self._request.query_params.multi_items() if k not in NOT_HASHED)
         said = [query, body.model_dump(mode="json") if body else None]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_key(
+    idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> None:
+    """Raises Invalid: the answer holds a secret, which nobody could show a second time."""
+    if idempotency_key is not None:
+        raise Invalid("This answer holds a secret that is shown once: leave the header out.", "/header/idempotency-key")
+
+
+RevealsSecret = Depends(refuse_key)
+"""For routes that show a secret: they cannot answer again."""
 
 
 def existing(get: Callable[[str, str], T], project: str, id: str) -> T | None:

@@ -1,4 +1,5 @@
-"""What every request passes through, as plain ASGI: its correlation id and log line, and the limit of its body."""
+"""What every request passes through, as plain ASGI: its correlation id and log line, the headers that every answer
+has, and the limits of its body."""
 
 import re
 import time
@@ -6,13 +7,20 @@ import time
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from functions.api import limits
 from functions.api.errors import problem
+from functions.api.headers import harden
 from shared import wiring
 from shared.observability import logger
 
 CORRELATION_HEADER = "X-Correlation-Id"
 CORRELATION_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,64}")
 MAX_BODY_BYTES = 1024 * 1024
+MAX_DEPTH = 64
+# A text, whole, so that the brackets in it are not seen; or a bracket. A text without an end goes on to the last byte:
+# looking for another one inside it, at each quote, would take the square of the body's length.
+BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+DEEPER = {b"[": 1, b"{": 1, b"]": -1, b"}": -1}
 
 
 class Correlation:
@@ -33,6 +41,8 @@ class Correlation:
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)[CORRELATION_HEADER] = id
+                harden(message, scope)
+                MutableHeaders(scope=message).update(standing(scope))
                 log(scope, message["status"], time.perf_counter() - began)
             await send(message)
 
@@ -40,7 +50,8 @@ class Correlation:
 
 
 class BodyLimit:
-    """Refuses bodies above 1 MiB, whatever their Content-Length says, before the app is called."""
+    """Refuses bodies above 1 MiB, whatever their Content-Length says, and those that no parser shall meet: nested more
+    than 64 deep, or not in UTF-8. All before the app is called."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -52,10 +63,9 @@ class BodyLimit:
         declared = Headers(scope=scope).get("content-length", "")
         too_large = declared.isdecimal() and int(declared) > MAX_BODY_BYTES
         body = None if too_large else await read_body(receive)
-        if body is None:
-            detail, id = f"A body may have {MAX_BODY_BYTES} bytes.", scope["state"]["correlation_id"]
-            refusal = problem(413, "body_too_large", detail, scope["path"], correlation_id=id)
-            await refusal(scope, receive, send)
+        if refused := refusal(body):
+            answer = problem(*refused, scope["path"], correlation_id=scope["state"]["correlation_id"])
+            await answer(scope, receive, send)
             return
         messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -63,6 +73,29 @@ class BodyLimit:
             return messages.pop() if messages else await receive()
 
         await self.app(scope, replay, send)
+
+
+def refusal(body: bytes | None) -> tuple[int, str, str] | None:
+    """Status, code and words for a body that nobody shall read; None is one that was too large to be read at all."""
+    if body is None:
+        return 413, "body_too_large", f"A body may have {MAX_BODY_BYTES} bytes."
+    if b"\0" in body:  # no JSON in UTF-8 has one, all in UTF-16 does, and what hides there is not seen below
+        return 400, "malformed", "A body is JSON in UTF-8."
+    if is_deep(body):
+        return 400, "malformed", f"Arrays and objects may be nested {MAX_DEPTH} deep."
+    return None
+
+
+def is_deep(body: bytes) -> bool:
+    """Is the JSON in `body` nested deeper than `MAX_DEPTH`? Parsers recurse, and so does who walks what they made."""
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return False
+    depth = 0
+    for match in BRACKETS.finditer(body):
+        depth += DEEPER.get(match[0], 0)
+        if depth > MAX_DEPTH:
+            return True
+    return False
 
 
 async def read_body(receive: Receive) -> bytes | None:
@@ -80,6 +113,12 @@ async def read_body(receive: Receive) -> bytes | None:
 def correlation_id(wanted: str | None) -> str:
     """`wanted` if it may stand in headers and logs; else a new one."""
     return wanted if wanted and CORRELATION_ID.fullmatch(wanted) else wiring.new_id("req")
+
+
+def standing(scope: Scope) -> dict[str, str]:
+    """How the limits stand that the request counted against, as headers."""
+    verdict = scope["state"].get(limits.STATE)
+    return limits.headers(verdict) if verdict is not None else {}
 
 
 def log(scope: Scope, status: int, seconds: float) -> None:

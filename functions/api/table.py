@@ -18,6 +18,14 @@ CONTENTS = {
     "runs": "functions.api.routers.runs",
     "schedules": "functions.api.routers.schedules",
     "dead-letters": "functions.api.routers.dead_letters",
+    "organizations": "functions.api.routers.organizations",
+    "projects": "functions.api.routers.projects",
+    "roles": "functions.api.routers.roles",
+    "api-keys": "functions.api.routers.api_keys",
+    "auth": "functions.api.routers.auth",
+    "members": "functions.api.routers.members",
+    "invitations": "functions.api.routers.invitations",
+    "audit": "functions.api.routers.audit",
     "health": "functions.api.routers.health",
     "docs": "functions.api.docs",
     "redoc": "functions.api.docs",
@@ -31,7 +39,7 @@ def router(noun: str, *, needs_key: bool = True) -> APIRouter:
     return APIRouter(
         prefix=f"{BASE}/{noun}",
         tags=[noun],
-        responses=responses(401, 422, 503) if needs_key else None,
+        responses=responses(401, 403, 404, 422, 429, 503) if needs_key else None,
         generate_unique_id_function=_operation_id,
     )
 

@@ -64,6 +64,7 @@ def _answer(ticked: Ticked) -> dict[str, Any]:
         "remaining": ticked.fired.left,
         "lateness_seconds": ticked.fired.lateness_seconds,
         "backfilled": ticked.backfilled,
+        "sealed": ticked.sealed,
         "resent": ticked.woken.resent,
         "postponed": ticked.woken.postponed,
         "lost": ticked.woken.lost,

@@ -2,7 +2,9 @@
 
 from enum import IntEnum
 
+from shared.domain.organization import DEFAULT_ORGANIZATION
 from shared.domain.record import Instant, Record
+from shared.domain.workflow import Name
 
 DEFAULT_PROJECT = "default"
 
@@ -18,6 +20,13 @@ class Retention(IntEnum):
 
 
 class Project(Record):
-    name: str
+    """Part of an organization. Its own id is its `project_id`."""
+
+    organization_id: str = DEFAULT_ORGANIZATION
+    name: Name
     retention_days: Retention = Retention.quarter
     created_at: Instant
+
+    @property
+    def id(self) -> str:
+        return self.project_id

@@ -41,7 +41,7 @@ Moment = Annotated[Instant, BeforeValidator(only_dates)]
 """An instant as users write it."""
 
 
-class Record(BaseModel):
+class Stored(BaseModel):
     """A thing Spark stores. Immutable: a change is a new value, saved under the `revision` that was read.
 
     `revision` counts saves; 0 means "not stored yet". It is the store's business and no part of an answer.
@@ -49,8 +49,13 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    project_id: str
     revision: int = Field(default=0, exclude=True, repr=False)
+
+
+class Record(Stored):
+    """One that belongs to a project."""
+
+    project_id: str
 
 
 def new_id(prefix: str, at: datetime, entropy: bytes) -> str:

@@ -1,6 +1,5 @@
 """A source: one LangFlow instance that flows are imported from and run on."""
 
-import ipaddress
 from enum import StrEnum
 from typing import Annotated
 from urllib.parse import SplitResult, urlsplit
@@ -15,8 +14,10 @@ MAX_CONCURRENCY = 100  # the leases of a source share one item
 def read_url(text: str) -> str:
     """`text` as the address of a LangFlow instance, without the slash at its end.
 
+    Whether this deployment may call it is another question: see `outbound`.
+
     Raises:
-        ValueError: it is none, or one that nobody should be made to call.
+        ValueError: it is none.
     """
     url = urlsplit(text)
     if url.scheme not in ("http", "https") or not url.hostname:
@@ -27,22 +28,14 @@ def read_url(text: str) -> str:
         raise ValueError("The URL must not contain credentials; put the key into api_key.")
     if url.query or url.fragment:
         raise ValueError("The URL must have no query and no fragment.")
-    if not _has_port_in_range(url) or _is_link_local(url.hostname):
-        raise ValueError("The URL's host or port cannot be called.")
+    if not _has_port_in_range(url):
+        raise ValueError("The URL's port cannot be called.")
     return text.rstrip("/")
 
 
 def _has_port_in_range(url: SplitResult) -> bool:
     try:
         return url.port != 0
-    except ValueError:
-        return False
-
-
-def _is_link_local(host: str) -> bool:
-    """169.254.0.0/16 and its like: where clouds answer questions about the machine that asks."""
-    try:
-        return ipaddress.ip_address(host).is_link_local
     except ValueError:
         return False
 

@@ -1,27 +1,35 @@
 """One exchange with LangFlow on a fresh connection: bounded in time and size, and stoppable from another thread.
 
-httpx's transport is used without its client: no cookie jar (a login cookie would beat the key), no redirects, no
-proxies or netrc from the environment, and half the CPU time per call.
+httpx's transport is used without its client: no cookie jar (a login cookie would beat the key), no redirects (a 3xx is
+an answer like any other, and nobody calls where it points), no proxies or netrc from the environment, and half the CPU
+time per call. Its connections lead only where `shared.domain.outbound` lets them.
 """
 
 import functools
+import ipaddress
 import socket
 import ssl
 import threading
+import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import httpx
 import pydantic_core
 
+from shared.domain import outbound
+from shared.domain.outbound import AllowList
 from shared.errors import Delivered, FlowFailure
+
+if TYPE_CHECKING:  # httpx imports it with the first call, and so do we
+    import httpcore
 
 # An answer is up to five times the flow's text, and ten runs share one function's memory.
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-CONNECT_SECONDS = 5.0  # short: nothing can interrupt a connect, it only ends
+CONNECT_SECONDS = 5.0  # for all addresses of a host; short: nothing can interrupt a connect, it only ends
 CHUNK_BYTES = 64 * 1024
 
 StopReason = Literal["cancelled", "timeout"]
@@ -126,7 +134,8 @@ def exchange(request: httpx.Request, transport: httpx.BaseTransport | None, stop
 
     Raises:
         FlowFailure: `timeout`, `cancelled`, `upstream_unavailable`, `upstream_refused` (a request that cannot be
-            written), `disconnected`, `output_too_large`, `invalid_answer`. Statuses are the caller's business.
+            written), `address_refused`, `disconnected`, `output_too_large`, `invalid_answer`. Statuses are the
+            caller's business.
     """
     if failure := stopper.failure():
         raise failure
@@ -135,7 +144,7 @@ def exchange(request: httpx.Request, transport: httpx.BaseTransport | None, stop
         "trace": functools.partial(_attach, stopper),
     }
     try:
-        with closing(transport or _transport(request.url.scheme)) as wire:
+        with closing(transport or Network()) as wire:
             reply = _reply(wire.handle_request(request))
     except (httpx.HTTPError, zlib.error) as error:
         raise stopper.failure() or _failure(error) from error
@@ -155,6 +164,9 @@ def _attach(stopper: Stopper, event: str, info: Mapping[str, Any]) -> None:
 def _failure(error: httpx.HTTPError | zlib.error) -> FlowFailure:
     reason = str(error) or type(error).__name__
     match error:
+        case AddressRefused():
+            # Nothing was sent, and trying again would be refused again.
+            return FlowFailure("address_refused", reason, Delivered.yes)
         case httpx.ConnectError() | httpx.ConnectTimeout():
             return FlowFailure("upstream_unavailable", f"LangFlow cannot be reached: {reason}", Delivered.no)
         case httpx.TimeoutException():
@@ -215,8 +227,72 @@ def _seconds(retry_after: str) -> float | None:
     return float(retry_after) if retry_after.isdecimal() else None
 
 
-def _transport(scheme: str) -> httpx.HTTPTransport:
-    return httpx.HTTPTransport(verify=_tls() if scheme == "https" else _no_tls(), trust_env=False)
+class AddressRefused(httpx.ConnectError):
+    """The host is, or leads to, an address that this deployment does not connect to."""
+
+
+class Network(httpx.BaseTransport):
+    """The network as far as this deployment may use it. Shared by threads: each request has its own connection.
+
+    Args:
+        allowed: what may be connected to besides public addresses.
+    """
+
+    def __init__(self, allowed: AllowList | None = None) -> None:
+        self._allowed = allowed or AllowList()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Raises AddressRefused; whatever httpx raises."""
+        import httpcore
+
+        tls = _tls() if request.url.scheme == "https" else _no_tls()
+        wire = httpx.HTTPTransport(verify=tls, trust_env=False)
+        backend = cast(httpcore.NetworkBackend, Pinned(httpcore.SyncBackend(), self._allowed))
+        # Kept by nobody, a connection ends with its answer. httpx has no door for a backend but its pool.
+        wire._pool = httpcore.ConnectionPool(ssl_context=tls, max_keepalive_connections=0, network_backend=backend)
+        return wire.handle_request(request)
+
+
+class Pinned:
+    """httpcore's way to a socket: a host is resolved once, all its addresses are looked at, and one of them is called.
+
+    Looking at one answer of the resolver and calling by another would leave the choice to whoever owns the name. TLS
+    and the Host header are above this and still about the host.
+    """
+
+    def __init__(self, backend: "httpcore.NetworkBackend", allowed: AllowList) -> None:
+        self._backend = backend
+        self._allowed = allowed
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float = CONNECT_SECONDS, **options: Any
+    ) -> "httpcore.NetworkStream":
+        """The addresses are tried in their order; each has a fair share of the time that is left."""
+        import httpcore
+
+        until = time.monotonic() + timeout
+        addresses = self._addresses(host, port)
+        failure: Exception = httpx.ConnectTimeout("its name was not resolved in time")
+        for index, address in enumerate(addresses):
+            seconds = (until - time.monotonic()) / (len(addresses) - index)
+            if seconds <= 0:
+                break
+            try:
+                return self._backend.connect_tcp(address, port, seconds, **options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
+
+    def _addresses(self, host: str, port: int) -> list[str]:
+        """Where `host` leads. One that is refused refuses all: a name that means the inside means it as a whole."""
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:  # the latter: a label that is empty or too long for DNS
+            raise httpx.ConnectError(str(error)) from error
+        addresses = [str(address[0]) for *_, address in found]
+        if not all(self._allowed.allows(host, ipaddress.ip_address(address), port) for address in addresses):
+            raise AddressRefused(outbound.refusal(host))
+        return addresses
 
 
 @functools.cache

@@ -99,13 +99,12 @@ class Backfilling:
         now, project = self.now(), backfill.project_id
         try:
             schedule = self.schedules.get(project, backfill.schedule_id)
-            workflow = self.workflows.get(project, schedule.workflow_id)
+            workflow, owner = self.workflows.get(project, schedule.workflow_id), self.projects.by_id(project)
         except NotFound:
             return self.backfills.save(backfill, backfill_rules.cancel(backfill, now))
         seen = backfill_rules.following(backfill, schedule)
         own = self._own_runs(schedule, seen)
         wanted = [at for at in seen if backfill_rules.wants(backfill, own.get(at))]
-        owner = self.projects.get(project)
         made = [self._make(backfill, schedule, workflow, owner, at, now) for at in wanted]
         kept = store(made, self.runs).runs
         if None in kept or not announce(waiting(kept), self.queue, now):

@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from shared.domain import outbound
+from shared.domain.outbound import AllowList
 from shared.domain.source import Source, SourceCheck
 from shared.domain.workflow import Workflow
-from shared.errors import Conflict, InUse, NotVerified, Unavailable
+from shared.errors import Conflict, InUse, Invalid, NotVerified, Unavailable
 from shared.secrets import Cipher
 from shared.services.deadline import Deadline
+from shared.services.versioning import Author
 from shared.store.sources import SourceStore
 from shared.store.workflows import WorkflowStore
 
@@ -40,29 +43,39 @@ class SourceChange:
 
 
 def add(
-    source: Source, api_key: str | None, *, verify: bool, cipher: Cipher, connect: Connect, sources: SourceStore
+    author: Author,
+    source: Source,
+    api_key: str | None,
+    *,
+    verify: bool,
+    allowed: AllowList,
+    cipher: Cipher,
+    connect: Connect,
+    sources: SourceStore,
 ) -> Source:
     """Store `source`, a new one, with its key encrypted.
 
     Raises:
+        Invalid: its URL spells an address that this deployment does not connect to.
         NotVerified: it does not answer or refuses the key, and `verify` is on.
         Conflict: its id is taken.
     """
+    _require_allowed(source.url, allowed)
     if api_key is not None:
         source = source.model_copy(update={"encrypted_key": cipher.encrypt(source.project_id, api_key)})
     if verify:
         source = verified(source, source.created_at, connect)
-    return sources.save(None, source)
+    return sources.save(None, source, author.does("source.created"))
 
 
 def change(
-    project: str,
+    author: Author,
     id: str,
     wanted: SourceChange,
-    now: datetime,
     guard: Guard,
     *,
     verify: bool,
+    allowed: AllowList,
     cipher: Cipher,
     connect: Connect,
     sources: SourceStore,
@@ -70,8 +83,11 @@ def change(
     """The source after `wanted`. A new URL or key is looked at first; with `verify` off the old findings are dropped.
 
     Raises:
-        NotFound, NotVerified; whatever `guard` raises.
+        Invalid, as `add`; NotFound, NotVerified; whatever `guard` raises.
     """
+    if "url" in wanted.fields:
+        _require_allowed(wanted.fields["url"], allowed)
+    project, now = author.project, author.now
     encrypted = cipher.encrypt(project, wanted.api_key) if wanted.api_key is not None else None
     update = {**wanted.fields, "updated_at": now, **({"encrypted_key": encrypted} if wanted.sets_key else {})}
     for _ in range(ROUNDS):
@@ -82,7 +98,7 @@ def change(
             forgotten = after.model_copy(update={"check": None, "checked_at": None})
             after = verified(forgotten, now, connect) if verify else forgotten
         try:
-            return sources.save(current, after)
+            return sources.save(current, after, author.does("source.updated"))
         except Conflict:
             continue  # somebody was faster: look at what it is now
     raise Unavailable("The source keeps changing. Try again.")
@@ -119,7 +135,7 @@ def known(source: Source, now: datetime, *, connect: Connect, sources: SourceSto
 
 
 def delete(
-    project: str,
+    author: Author,
     id: str,
     guard: Guard,
     deadline: Deadline,
@@ -135,11 +151,11 @@ def delete(
         InUse: workflows of it would lose it, and `cascade` is off.
     """
     for _ in range(ROUNDS):
-        current = sources.get(project, id)
+        current = sources.get(author.project, id)
         guard(current)
-        _release(current, cascade, workflows, deadline)
+        _release(author, current, cascade, workflows, deadline)
         try:
-            return sources.delete(current)
+            return sources.delete(current, author.does("source.deleted"))
         except Conflict:
             continue
     raise Unavailable("The source keeps changing. Try again.")
@@ -171,28 +187,37 @@ def verified(source: Source, now: datetime, connect: Connect) -> Source:
     return source.model_copy(update=_findings(found, now))
 
 
+def _require_allowed(url: str, allowed: AllowList) -> None:
+    """An address can be told without a look; where a name leads, every connection asks anew."""
+    host, port = outbound.target(url)
+    address = outbound.literal(host)
+    if address is not None and not allowed.allows(host, address, port):
+        raise Invalid(outbound.refusal(host), "/url")
+
+
 def _findings(found: SourceCheck, now: datetime) -> dict[str, Any]:
     return {"check": found, "checked_at": now}
 
 
-def _release(source: Source, cascade: bool, workflows: WorkflowStore, deadline: Deadline) -> None:
+def _release(author: Author, source: Source, cascade: bool, workflows: WorkflowStore, deadline: Deadline) -> None:
     using = users(source, workflows, deadline)
     if cascade:
         for workflow in using:
             deadline.require()
-            _disable(workflow, deadline.now(), workflows)
+            _disable(author, workflow, deadline.now(), workflows)
         return
     ids = [workflow.id for workflow, _ in zip(using, range(MAX_NAMED), strict=False)]
     if ids:
         raise InUse(f"Source {source.id} is used by workflows. ?cascade=true disables them.", ids)
 
 
-def _disable(workflow: Workflow, now: datetime, workflows: WorkflowStore) -> None:
+def _disable(author: Author, workflow: Workflow, now: datetime, workflows: WorkflowStore) -> None:
     for _ in range(ROUNDS):
         if not workflow.enabled:
             return
         try:
-            workflows.save(workflow, workflow.model_copy(update={"enabled": False, "updated_at": now}))
+            disabled = workflow.model_copy(update={"enabled": False, "updated_at": now})
+            workflows.save(workflow, disabled, author.does("workflow.updated"))
         except Conflict:
             workflow = workflows.get(workflow.project_id, workflow.id)
             continue

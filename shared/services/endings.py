@@ -8,6 +8,7 @@ from itertools import islice, takewhile
 from botocore.exceptions import BotoCoreError, ClientError
 
 from shared.domain import firing
+from shared.domain.act import Act
 from shared.domain.overlap import Overlap
 from shared.domain.run import Run, RunStatus
 from shared.domain.schedule import Schedule
@@ -23,12 +24,17 @@ MOST = 1000  # runs looked at
 TELLING = frozenset({RunStatus.completed, RunStatus.failed})  # what was cancelled or skipped says nothing of the flow
 
 
+def unrecorded(project: str, action: str, reason: str) -> None:
+    """For those who keep no audit log."""
+
+
 @dataclass(frozen=True)
 class Endings:
     schedules: ScheduleStore
     runs: RunStore
     turnstile: Turnstile
     now: Callable[[], datetime]
+    act: Callable[[str, str, str], Act | None] = unrecorded
 
     def ended(self, run: Run) -> None:
         """Do what follows the end of `run`, which is stored.
@@ -63,7 +69,8 @@ class Endings:
                 return
             reason = f"{limit} failed runs in a row."
             try:
-                self.schedules.save(schedule, firing.pause(schedule, self.now(), reason))
+                act = self.act(schedule.project_id, "schedule.paused", reason)
+                self.schedules.save(schedule, firing.pause(schedule, self.now(), reason), act)
             except Conflict:
                 continue
             count("SchedulesPaused")

@@ -5,6 +5,7 @@ run ids taken, and announces what still waits.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from shared.domain.record import id_time
 from shared.domain.run import Origin, Run
 from shared.domain.schedule import LOOK_AHEAD, Schedule, run_id
 from shared.domain.workflow import Workflow
-from shared.errors import Invalid
+from shared.errors import Invalid, NotFound
 from shared.observability import logger
 from shared.queue import RunQueue
 from shared.services.submission import announce, store, waiting
@@ -29,6 +30,7 @@ from shared.store.workflows import WorkflowStore
 BY_SCHEDULE = "schedule"  # who made the run
 BATCH = 500  # runs at a time: enough to fill requests, few enough to be done in seconds
 WORKFLOW_GONE = "Its workflow was deleted."
+PROJECT_GONE = "Its project was deleted."
 
 Workflows = dict[tuple[str, str], Workflow | None]  # by project and id; None: it cannot be read
 Projects = dict[str, Project]
@@ -106,9 +108,10 @@ class Firing:
         return some, []
 
     def _owed(self, schedule: Schedule, workflow: Workflow | None, projects: Projects, now: datetime) -> Owed:
-        if workflow is None:
-            return Owed(schedule, firing.pause(schedule, now, WORKFLOW_GONE), [])
-        owes, project = firing.evaluate(schedule, now, self.ahead), projects[schedule.project_id]
+        project = projects.get(schedule.project_id)
+        if workflow is None or project is None:
+            return Owed(schedule, firing.pause(schedule, now, PROJECT_GONE if workflow else WORKFLOW_GONE), [])
+        owes = firing.evaluate(schedule, now, self.ahead)
         runs = [make(schedule, workflow, project, at, now, self.wake_after) for at in owes.fire]
         return Owed(schedule, owes.after, runs, owes.is_cut)
 
@@ -143,7 +146,15 @@ class Firing:
         found = self.workflows.find(list(wanted))
         if missing := wanted - found.keys():
             found |= self.workflows.find(list(missing), consistent=True)
-        return found, {project: self.projects.get(project) for project in {project for project, _ in found}}
+        return found, self._open({project for project, _ in found})
+
+    def _open(self, ids: set[str]) -> dict[str, Project]:
+        """Those of these projects that were not deleted."""
+        found: dict[str, Project] = {}
+        for id in ids:
+            with suppress(NotFound):
+                found[id] = self.projects.by_id(id)
+        return found
 
     def _advance(self, some: Sequence[Owed]) -> list[tuple[str, str]]:
         """Save what became of each schedule. Those that somebody saved meanwhile, or that owe more, are the answer."""

@@ -79,7 +79,7 @@ def create(
     source = _source(author.project, source_id, sources)
     require_time(source, settings.timeout_seconds, "/settings/timeout_seconds")
     workflow = _new(author, id, source, flow_id, settings)
-    return versioning.begin(workflow, VersionReason.created, author.by, workflows)
+    return versioning.begin(author, workflow, VersionReason.created, workflows)
 
 
 def import_flow(
@@ -109,7 +109,7 @@ def import_flow(
     workflow = _new(author, id, source, wish.flow_id, _settings(wish, fetched))
     imported = workflow.model_copy(update={"facts": fetched.facts, "synced_at": author.now})
     _keep(author.project, fetched, bucket)
-    return versioning.begin(imported, VersionReason.imported, author.by, workflows)
+    return versioning.begin(author, imported, VersionReason.imported, workflows)
 
 
 def sync(
@@ -146,7 +146,7 @@ def refresh(
         after = revise(current, author.now, facts=fetched.facts).model_copy(update=seen)
         return after, versioning.version(after, VersionReason.synced, author.by)
 
-    return versioning.change(author.project, workflow.id, decide, workflows)
+    return versioning.change(author, workflow.id, decide, workflows)
 
 
 def delete(
@@ -173,7 +173,7 @@ def delete(
         if unfinished := _unfinished(current, runs, cascade):
             raise InUse(f"Workflow {id} has unfinished runs. Wait for them or cancel them.", unfinished[:MAX_NAMED])
         try:
-            return workflows.delete(current)
+            return workflows.delete(current, author.does("workflow.deleted"))
         except Conflict:
             continue
     raise Unavailable("The workflow keeps changing. Try again.")

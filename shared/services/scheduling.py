@@ -73,7 +73,8 @@ class Scheduling:
             updated_at=now,
         )
         self._keep_input(input_key, given)
-        return self._fire(self.schedules.save(None, rules.scheduled(schedule)), author.now)
+        stored = self.schedules.save(None, rules.scheduled(schedule), author.does("schedule.created"))
+        return self._fire(stored, author.now)
 
     def edit(self, author: Author, id: str, changes: dict[str, Any], enabled: bool | None, guard: Guard) -> Schedule:
         """The schedule with `changes` in its settings, switched on or off if `enabled` says so.
@@ -89,7 +90,7 @@ class Scheduling:
             return _resumed(after, author.now) if enabled else rules.pause(after, author.now, BY_USER)
 
         settles = enabled is not False and not TIMING.isdisjoint(changes)
-        return self._change(author, id, decide, guard, settles=settles)
+        return self._change(author, "schedule.updated", id, decide, guard, settles=settles)
 
     def pause(self, author: Author, id: str, reason: str | None, guard: Guard) -> Schedule:
         """The schedule, firing no more: neither runs that have not started, nor what it has still to catch up with.
@@ -101,7 +102,7 @@ class Scheduling:
         def stop(current: Schedule) -> Schedule:
             return rules.pause(current, author.now, reason or BY_USER)
 
-        return self._change(author, id, stop, guard)
+        return self._change(author, "schedule.paused", id, stop, guard)
 
     def resume(self, author: Author, id: str, guard: Guard) -> Schedule:
         """The schedule, firing again from now on.
@@ -110,15 +111,15 @@ class Scheduling:
             NotFound; whatever `guard` raises.
             Invalid: this version cannot evaluate its timing.
         """
-        return self._change(author, id, lambda current: _resumed(current, author.now), guard)
+        return self._change(author, "schedule.resumed", id, lambda current: _resumed(current, author.now), guard)
 
-    def delete(self, project: str, id: str, guard: Guard) -> None:
+    def delete(self, author: Author, id: str, guard: Guard) -> None:
         """Remove a schedule. Runs that have not started will not; those that have go on. Raises NotFound; Stale."""
         for _ in range(ROUNDS):
-            current = self.schedules.get(project, id)
+            current = self.schedules.get(author.project, id)
             guard(current)
             try:
-                return self.schedules.delete(current)
+                return self.schedules.delete(current, author.does("schedule.deleted"))
             except Conflict:
                 continue
         raise Unavailable("The schedule keeps changing. Try again.")
@@ -135,7 +136,14 @@ class Scheduling:
             logger.warning("schedule.inputs_not_deleted", extra={"schedule_id": id}, exc_info=True)
 
     def _change(
-        self, author: Author, id: str, decide: Callable[[Schedule], Schedule], guard: Guard, *, settles: bool = False
+        self,
+        author: Author,
+        action: str,
+        id: str,
+        decide: Callable[[Schedule], Schedule],
+        guard: Guard,
+        *,
+        settles: bool = False,
     ) -> Schedule:
         """Read, decide, save, fire; again when somebody else was faster.
 
@@ -148,7 +156,7 @@ class Scheduling:
             if after == current:
                 return current
             try:
-                return self._fire(self.schedules.save(current, after), author.now)
+                return self._fire(self.schedules.save(current, after, author.does(action)), author.now)
             except Conflict:
                 continue
         raise Unavailable("The schedule keeps changing. Try again.")

@@ -1,4 +1,5 @@
-"""The tick: each minute, look after everything on Wake that is due. Schedules fire, backfills go on, runs are woken."""
+"""The tick: each minute, look after everything on Wake that is due. Schedules fire, backfills go on, runs are woken,
+audit entries sealed."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from shared.domain.schedule import LOOK_AHEAD
 from shared.observability import logger
 from shared.services.backfilling import Backfilling
 from shared.services.firing import Fired, Firing
+from shared.services.sealing import Sealing
 from shared.services.waking import Waker, Woken
 from shared.store import keys
 from shared.store.schedules import ScheduleStore
@@ -31,6 +33,7 @@ class Ticked:
     fired: Fired = NOTHING_FIRED
     woken: Woken = NOBODY_WOKEN
     backfilled: int = 0
+    sealed: int = 0
     handed_on: int = 0
     complete: bool = True
 
@@ -39,6 +42,7 @@ class Ticked:
             self.fired + other.fired,
             self.woken + other.woken,
             self.backfilled + other.backfilled,
+            self.sealed + other.sealed,
             self.handed_on + other.handed_on,
             self.complete and other.complete,
         )
@@ -51,6 +55,7 @@ class Ticker:
     firing: Firing
     backfilling: Backfilling
     waker: Waker
+    sealing: Sealing
     now: Callable[[], datetime]
 
     def tick(self, deadline: datetime, hand_on: Callable[[str], None]) -> Ticked:
@@ -108,7 +113,8 @@ class Ticker:
         fired = firing.fire(schedules, min(deadline, self.now() + CATCHING_UP)) if schedules else Fired()
         woken = self.waker.wake(_of(keys.RUN, [each for each in page if each.wake_at <= now]))
         backfilled = self.backfilling.go_on(_of(keys.BACKFILL, page), deadline)
-        return Ticked(fired, woken, backfilled, complete=not fired.left)
+        sealed = self.sealing.seal(_of(keys.AUDIT, page))
+        return Ticked(fired, woken, backfilled, sealed, complete=not fired.left)
 
 
 def _is_handed_on(shard: str, hand_on: Callable[[str], None]) -> bool:

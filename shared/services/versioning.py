@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from shared.domain.act import Act
+from shared.domain.organization import DEFAULT_ORGANIZATION
 from shared.domain.workflow import (
     VersionReason,
     Workflow,
@@ -37,11 +39,25 @@ Decision = tuple[Workflow, WorkflowVersion | None]
 
 @dataclass(frozen=True)
 class Author:
-    """Who changes a workflow, in which project, when."""
+    """Who changes something, in which project, when; and for whom and from where, as the audit log says it.
+
+    Args:
+        in_bulk: what they do is one entry as a whole, which is there already.
+    """
 
     project: str
     by: str
     now: datetime
+    organization: str = DEFAULT_ORGANIZATION
+    address: str | None = None
+    correlation_id: str | None = None
+    in_bulk: bool = False
+
+    def does(self, action: str, **detail: str | int) -> Act | None:
+        """What the store is told along with the change, for the audit log: `author.does("source.updated")`."""
+        if self.in_bulk:
+            return None
+        return Act(action, self.by, self.organization, self.now, self.address, self.correlation_id, detail or None)
 
 
 @dataclass(frozen=True)
@@ -58,33 +74,34 @@ class RolledBack:
     differences: dict[str, list[Any]]
 
 
-def begin(workflow: Workflow, reason: VersionReason, by: str, workflows: WorkflowStore) -> Workflow:
+def begin(author: Author, workflow: Workflow, reason: VersionReason, workflows: WorkflowStore) -> Workflow:
     """Store a new workflow and its first version. Doing it again with the same id goes on where it ended."""
     try:
-        workflows.save_version(version(workflow, reason, by))
+        workflows.save_version(version(workflow, reason, author.by))
     except Conflict:
         first = workflows.get_version(workflow.project_id, workflow.id, workflow.version)
         workflow = adopt(workflow, first)
-    return workflows.save(None, workflow)
+    return workflows.save(None, workflow, author.does(f"workflow.{reason}"))
 
 
-def change(project: str, id: str, decide: Callable[[Workflow], Decision], workflows: WorkflowStore) -> Workflow:
+def change(author: Author, id: str, decide: Callable[[Workflow], Decision], workflows: WorkflowStore) -> Workflow:
     """Read, decide, write the version, write the workflow; all again when somebody else was faster.
 
     Raises:
         NotFound; whatever `decide` raises.
     """
     for _ in range(ROUNDS):
-        current = workflows.get(project, id)
+        current = workflows.get(author.project, id)
         after, stored_first = decide(current)
         if after == current:
             return current
         try:
             if stored_first is not None:
                 workflows.save_version(stored_first)
-            return workflows.save(current, after)
+            reason = stored_first.reason if stored_first is not None else VersionReason.updated
+            return workflows.save(current, after, author.does(f"workflow.{reason}"))
         except Conflict:
-            _catch_up(current, workflows)
+            _catch_up(author, current, workflows)
     raise Unavailable("The workflow keeps changing. Try again.")
 
 
@@ -116,7 +133,7 @@ def edit(
         after = revise(current, author.now, settings=wanted).model_copy(update=state)
         return after, version(after, VersionReason.updated, author.by)
 
-    return change(author.project, id, decide, workflows)
+    return change(author, id, decide, workflows)
 
 
 def rollback(author: Author, id: str, number: int, *, workflows: WorkflowStore) -> RolledBack:
@@ -138,7 +155,7 @@ def rollback(author: Author, id: str, number: int, *, workflows: WorkflowStore) 
         after = revise(current, author.now, settings=old.settings)
         return after, version(after, VersionReason.rolled_back, author.by, rollback_of=number)
 
-    after = change(author.project, id, decide, workflows)
+    after = change(author, id, decide, workflows)
     now = version(after, VersionReason.rolled_back, author.by)
     was = version(before, VersionReason.rolled_back, author.by)
     return RolledBack(workflow=after, changes=differences(was, now), differences=differences(old, now))
@@ -151,11 +168,12 @@ def version(workflow: Workflow, reason: VersionReason, by: str, *, rollback_of: 
     return version_of(workflow, reason, by, definition_key=key, rollback_of=rollback_of)
 
 
-def _catch_up(workflow: Workflow, workflows: WorkflowStore) -> None:
+def _catch_up(author: Author, workflow: Workflow, workflows: WorkflowStore) -> None:
     """Put the version after the present one into force if somebody stored it. Two at it at once do the same thing."""
     with suppress(NotFound, Conflict):
         ahead = workflows.get_version(workflow.project_id, workflow.id, workflow.version + 1)
-        workflows.save(workflow, adopt(workflow, ahead))
+        act = author.does(f"workflow.{ahead.reason}", version=ahead.number, made_by=ahead.created_by)
+        workflows.save(workflow, adopt(workflow, ahead), act)
 
 
 def _merged(settings: WorkflowSettings, changes: dict[str, Any]) -> WorkflowSettings:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from shared.domain.record import Record
+from shared.domain.record import Stored
 from shared.errors import SchemaTooNew
 from shared.store.keys import Key
 from shared.store.table import Change, Item, Value, key_of
@@ -20,7 +20,7 @@ SCHEMA = 1  # raise it when an item's meaning changes, and teach `decode` the wa
 BOOKKEEPING = frozenset({"pk", "sk", "schema", "revision"})
 
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=Stored)
 
 
 class Codec(Generic[R]):

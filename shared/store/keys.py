@@ -1,6 +1,16 @@
 """The single-table design, all of it. Prefixes occur here and nowhere else.
 
 item                         pk                                   sk
+organization                 ORGANIZATION#<o>                     RECORD
+role of an organization      ORGANIZATION#<o>#ROLE#<id>           RECORD
+owners of an organization    ORGANIZATION#<o>                     OWNERS
+member, of all or a project  ORGANIZATION#<o>#MEMBER#<u>[#<p>]    RECORD
+invitation                   INVITATION#<id>                      RECORD
+user                         USER#<id>                            RECORD
+whose an e-mail address is   EMAIL#<address in lower case>        RECORD
+session                      SESSION#<id>                         RECORD
+who became the first owner   DEPLOYMENT                           OWNER
+key that signs tokens        SIGNING                              KEY#<period, 6 digits>
 project                      PROJECT#<p>                          RECORD
 source, workflow, schedule   PROJECT#<p>#SOURCE#<id> …            RECORD
 workflow version             PROJECT#<p>#WORKFLOW#<id>            VERSION#<n, 8 digits>
@@ -12,17 +22,29 @@ backfill                     PROJECT#<p>#BACKFILL#<id>            RECORD
 dead letter                  PROJECT#<p>#DEAD#<id>                RECORD
 idempotency record           PROJECT#<p>#IDEMPOTENCY#<hash>       RECORD
 API key                      KEY#<id>                             RECORD
+audit entry of a record      the record's own pk                  AUDIT#<n, 8 digits>
+audit entry of a denial      ORGANIZATION#<o>#DENIED#<caller>     AUDIT#<n, 8 digits>
+seal of the audit log        ORGANIZATION#<o>#SEALS               SEAL#<n, 8 digits>
+requests of a key, counted   LIMIT#KEY#<id>                       RECORD
+refusals of an address       LIMIT#ADDRESS#<address>              RECORD
+attempts on an account       LIMIT#ACCOUNT#<hash>                 RECORD
 
 Question                                       Answered by
 one record                                     GetItem pk, sk
 sources, workflows, schedules, … of a project  ProjectRecords: <p>#SOURCE …, id descending
 backfills of a schedule                        ProjectRecords: <p>#BACKFILL#<schedule>, id descending
+projects, keys, roles of an organization       ProjectRecords: ORGANIZATION#<o>#PROJECT …, id descending
+members, invitations of an organization        the same
+sessions of a user                             ProjectRecords: USER#<u>#SESSION, id descending
 runs of a project, newest first                ProjectRuns: project, run id descending
 runs of a workflow                             WorkflowRuns: <p>#<workflow>, run id descending
 runs of a schedule                             ScheduleRuns: <p>#<schedule>, run id descending (sparse)
 what failed?                                   FailedRuns: project, run id descending (sparse)
 what needs attention by now?                   Wake: each of 16 shards, wake_at up to now
+audit entries that no seal covers yet          Wake: the shard of their organization
 versions of a workflow, attempts of a run      Query on the record's own pk
+audit log of an organization                   ProjectRecords: ORGANIZATION#<o>#AUDIT, entry id descending
+last audit entry of a record, seals            Query on their pk, number descending
 
 All indexes are KEYS_ONLY; a page is one index query and one BatchGetItem. Every function takes the project, so no store
 can ask for an id alone.
@@ -34,6 +56,8 @@ from typing import NamedTuple
 RECORD = "RECORD"
 VERSION_PREFIX = "VERSION#"
 ATTEMPT_PREFIX = "ATTEMPT#"
+AUDIT_PREFIX = "AUDIT#"
+SEAL_PREFIX = "SEAL#"
 
 # Schedules like to fire at the top of the minute: one partition takes 1,000 writes a second, sixteen take 16,000.
 WAKE_SHARDS = 16
@@ -82,9 +106,57 @@ SOURCE = "SOURCE"
 WORKFLOW = "WORKFLOW"
 SCHEDULE = "SCHEDULE"
 BACKFILL = "BACKFILL"
+PROJECT = "PROJECT"
+KEY = "KEY"
+ROLE = "ROLE"
+MEMBER = "MEMBER"
+INVITATION = "INVITATION"
+SESSION = "SESSION"
+SIGNING_PREFIX = "KEY#"
 RUN = "RUN"
 DEAD = "DEAD"
 IDEMPOTENCY = "IDEMPOTENCY"
+AUDIT = "AUDIT"
+
+
+def organization(id: str) -> Key:
+    return Key(f"ORGANIZATION#{id}", RECORD)
+
+
+def role(organization: str, id: str) -> Key:
+    return Key(f"ORGANIZATION#{organization}#{ROLE}#{id}", RECORD)
+
+
+def owners(organization: str) -> Key:
+    return Key(f"ORGANIZATION#{organization}", "OWNERS")
+
+
+def member(organization: str, id: str) -> Key:
+    return Key(f"ORGANIZATION#{organization}#{MEMBER}#{id}", RECORD)
+
+
+def invitation(id: str) -> Key:
+    return Key(f"{INVITATION}#{id}", RECORD)
+
+
+def user(id: str) -> Key:
+    return Key(f"USER#{id}", RECORD)
+
+
+def email(address: str) -> Key:
+    return Key(f"EMAIL#{address}", RECORD)
+
+
+def session(id: str) -> Key:
+    return Key(f"{SESSION}#{id}", RECORD)
+
+
+def first_owner() -> Key:
+    return Key("DEPLOYMENT", "OWNER")
+
+
+def signing_key(period: int) -> Key:
+    return Key("SIGNING", f"{SIGNING_PREFIX}{period:06d}")
 
 
 def project(project: str) -> Key:
@@ -135,9 +207,50 @@ def api_key(id: str) -> Key:
     return Key(f"KEY#{id}", RECORD)
 
 
+def limit(id: str) -> Key:
+    """What is counted for `id`: one of `limited_key`, `limited_address`, `limited_account`."""
+    return Key(f"LIMIT#{id}", RECORD)
+
+
+def limited_key(id: str) -> str:
+    return f"KEY#{id}"
+
+
+def limited_address(address: str) -> str:
+    return f"ADDRESS#{address}"
+
+
+def limited_account(hash: str) -> str:
+    return f"ACCOUNT#{hash}"
+
+
+def audit_entry(pk: str, number: int) -> Key:
+    """An entry about what is stored under `pk`."""
+    return Key(pk, f"{AUDIT_PREFIX}{number:08d}")
+
+
+def denials(organization: str, caller: str) -> str:
+    """The partition of the entries about what a caller was refused."""
+    return f"ORGANIZATION#{organization}#DENIED#{caller}"
+
+
+def audit_seal(organization: str, number: int) -> Key:
+    return Key(f"ORGANIZATION#{organization}#SEALS", f"{SEAL_PREFIX}{number:08d}")
+
+
 def records_of(project: str, kind: str) -> str:
     """Hash value in `ProjectRecords` of all records of a kind."""
     return f"{project}#{kind}"
+
+
+def records_of_organization(organization: str, kind: str) -> str:
+    """Hash value in `ProjectRecords` of what an organization has of a kind. No project's id has a `#`."""
+    return f"ORGANIZATION#{organization}#{kind}"
+
+
+def records_of_user(user: str, kind: str) -> str:
+    """Hash value in `ProjectRecords` of what a person has of a kind."""
+    return f"USER#{user}#{kind}"
 
 
 def backfills_of(project: str, schedule_id: str) -> str:
@@ -165,7 +278,9 @@ def wake_shards() -> list[str]:
 
 
 def owner(key: Key) -> Owner:
-    """The way back from a key of a project's record."""
+    """The way back from a key of a project's record. Of an audit entry, which need not be about one: its own key."""
+    if key.sk.startswith(AUDIT_PREFIX):
+        return Owner(key.pk, AUDIT, key.sk)
     _, project, kind, id = key.pk.split("#", 3)
     return Owner(project, kind, id)
 

@@ -1,29 +1,43 @@
-"""Projects."""
+"""Projects of an organization."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from shared.domain.project import Project
 from shared.errors import Conflict, NotFound
 from shared.store import keys
 from shared.store.codec import Codec
-from shared.store.table import Change, Table
+from shared.store.keys import Key
+from shared.store.records import OrganizationRecordStore
+from shared.store.table import Change
 
-PROJECTS = Codec(Project)
+if TYPE_CHECKING:
+    from shared.domain.act import Act
 
 
-class ProjectStore:
-    def __init__(self, table: Table) -> None:
-        self._table = table
+class ProjectStore(OrganizationRecordStore[Project]):
+    noun = "project"
+    kind = keys.PROJECT
+    codec = Codec(Project, names={"project_id": "record_id"})
 
-    def get(self, project: str) -> Project:
-        """Raises NotFound when there is no such project."""
-        item = self._table.get(keys.project(project), consistent=False)
+    def key(self, organization: str, id: str) -> Key:  # noqa: ARG002  # its records say only which project they are of
+        return keys.project(id)
+
+    def by_id(self, id: str) -> Project:
+        """The project of any organization, as it was a moment ago; a new one is there at once. Raises NotFound."""
+        item = self.table.get(keys.project(id), consistent=False) or self.table.get(keys.project(id))
         if item is None:
-            raise NotFound("project", project)
-        return PROJECTS.decode(item)
+            raise NotFound(self.noun, id, self.where)
+        return self.codec.decode(item)
+
+    def delete_with(self, project: Project, act: "Act | None", others: Sequence[Change]) -> None:
+        """Remove `project`, with its last entry in the audit log and `others`: all or nothing. Raises Conflict."""
+        item = self.codec.encode(project, self._key(project), {}) | {"revision": project.revision}
+        self.table.put_all([*self.entry(act, project, None), *others], removed=[item])
 
     def ensure(self, project: Project) -> Project:
         """`project`, stored now if it was not yet."""
         try:
-            self._table.put(Change(None, PROJECTS.encode(project, keys.project(project.project_id), {})))
+            return self.save(None, project)
         except Conflict:
-            return self.get(project.project_id)
-        return project.model_copy(update={"revision": 1})
+            return self.by_id(project.project_id)

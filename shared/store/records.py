@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from pydantic import ValidationError
 
@@ -14,13 +14,35 @@ from shared.store.keys import Key
 from shared.store.table import Change, Item, Table, Value
 
 if TYPE_CHECKING:  # a function that stores letters need not know how schedules recur
+    from shared.domain.act import Act
+    from shared.domain.api_key import ApiKey
     from shared.domain.backfill import Backfill
     from shared.domain.dead_letter import DeadLetter
+    from shared.domain.invitation import Invitation
+    from shared.domain.member import Member
+    from shared.domain.project import Project
+    from shared.domain.record import Stored
+    from shared.domain.role import Role
     from shared.domain.schedule import Schedule
+    from shared.domain.session import Session
     from shared.domain.source import Source
     from shared.domain.workflow import Workflow
 
-R = TypeVar("R", "Source", "Workflow", "Schedule", "Backfill", "DeadLetter")
+R = TypeVar(
+    "R",
+    "Source",
+    "Workflow",
+    "Schedule",
+    "Backfill",
+    "DeadLetter",
+    "Project",
+    "ApiKey",
+    "Role",
+    "Member",
+    "Invitation",
+    "Session",
+)
+OwnedRecord = TypeVar("OwnedRecord", "Project", "ApiKey", "Role", "Member", "Invitation")
 T = TypeVar("T")
 
 
@@ -67,10 +89,25 @@ def sift(
     return Slice(found, after)
 
 
+def audit_entry(
+    table: Table, key: Key, kind: str, act: "Act | None", before: "Stored | None", after: "Stored | None"
+) -> Change | None:
+    """What the audit log says of the record under `key` becoming `after` (None: it is deleted), to be stored with it.
+
+    None where nobody acts, or nothing changes but bookkeeping.
+    """
+    if act is None:
+        return None
+    from shared.store import audit  # what only people's changes need
+
+    return audit.following(table, key, kind, act, before, after)
+
+
 class RecordStore(Generic[R]):
     """Records of one kind, each in a partition of its own and listed by `ProjectRecords`."""
 
     noun: ClassVar[str]
+    where: ClassVar[str] = "project"
     kind: ClassVar[str]
     codec: Codec[R]
 
@@ -85,8 +122,11 @@ class RecordStore(Generic[R]):
         """
         item = self.table.get(self.key(project, id))
         if item is None:
-            raise NotFound(self.noun, id)
-        return self.codec.decode(item)
+            raise NotFound(self.noun, id, self.where)
+        record = self.codec.decode(item)
+        if self._owner(record) != project:  # where its key alone does not tell whose it is
+            raise NotFound(self.noun, id, self.where)
+        return record
 
     def get_many(self, project: str, ids: list[str]) -> dict[str, R]:
         """Those of `ids` that exist, as they were a moment ago."""
@@ -105,28 +145,36 @@ class RecordStore(Generic[R]):
         """Those of `ids` that exist and can be read."""
         return [record for record in self.find(ids, consistent=consistent).values() if record is not None]
 
-    def save(self, before: R | None, after: R) -> R:
-        """Store `after` over `before`, or as new.
+    def save(self, before: R | None, after: R, act: "Act | None" = None) -> R:
+        """Store `after` over `before`, or as new; in one transaction with the entry in the audit log that `act` makes.
 
         Raises:
             Conflict: `before` is no longer what is stored.
         """
-        self.table.put(self.change(before, after))
+        changes = [self.change(before, after), *self.entry(act, before, after)]
+        if len(changes) == 1:
+            self.table.put(changes[0])
+        else:
+            self.table.put_all(changes)
         return after.model_copy(update={"revision": after.revision + 1})
 
-    def delete(self, record: R) -> None:
-        """Remove `record`.
+    def delete(self, record: R, act: "Act | None" = None) -> None:
+        """Remove `record`; in one transaction with its last entry in the audit log, which stays.
 
         Raises:
             Conflict: it changed since it was read.
         """
-        self.table.delete(self.codec.encode(record, self._key(record), {}) | {"revision": record.revision})
+        item = self.codec.encode(record, self._key(record), {}) | {"revision": record.revision}
+        if act is None:
+            self.table.delete(item)
+        else:
+            self.table.put_all(self.entry(act, record, None), removed=[item])
 
     def list(
         self, project: str, *, limit: int, after: str | None = None, admits: Callable[[R], bool] | None = None
     ) -> Slice[R]:
         """The project's records that `admits` lets through, newest first, from the one after id `after`."""
-        owner = keys.records_of(project, self.kind)
+        owner = self._records_of(project)
         if admits is None:
             return self._page(project, owner, limit=limit, after=after)
 
@@ -143,6 +191,13 @@ class RecordStore(Generic[R]):
     def key(self, project: str, id: str) -> Key:
         return keys.record(project, self.kind, id)
 
+    def entry(self, act: "Act | None", before: R | None, after: R | None) -> Sequence[Change]:
+        """The entry in the audit log, if it takes one: for those who store the change in a transaction of their own."""
+        record = after or before
+        assert record is not None  # before, after, or both
+        entry = audit_entry(self.table, self._key(record), self.kind.lower(), act, before, after)
+        return [entry] if entry else []
+
     def _decoded(self, item: Item) -> R | None:
         try:
             return self.codec.decode(item)
@@ -151,10 +206,16 @@ class RecordStore(Generic[R]):
             return None
 
     def _key(self, record: R) -> Key:
-        return self.key(record.project_id, record.id)
+        return self.key(self._owner(record), record.id)
 
     def _index(self, record: R) -> dict[str, str]:
-        return {"records_of": keys.records_of(record.project_id, self.kind)}
+        return {"records_of": self._records_of(self._owner(record))}
+
+    def _owner(self, record: Any) -> str:
+        return str(record.project_id)
+
+    def _records_of(self, owner: str) -> str:
+        return keys.records_of(owner, self.kind)
 
     def _page(self, project: str, owner: str, *, limit: int, after: str | None) -> Slice[R]:
         """Records of the list `owner` in `ProjectRecords`."""
@@ -167,3 +228,15 @@ class RecordStore(Generic[R]):
     def _start(self, project: str, owner: str, id: str) -> dict[str, Value]:
         key = self.key(project, id)
         return {"pk": key.pk, "sk": key.sk, "records_of": owner, "record_id": id}
+
+
+class OrganizationRecordStore(RecordStore[OwnedRecord]):
+    """Records of one kind that belong to an organization: where the others say project, these mean the organization."""
+
+    where = "organization"
+
+    def _owner(self, record: Any) -> str:
+        return str(record.organization_id)
+
+    def _records_of(self, owner: str) -> str:
+        return keys.records_of_organization(owner, self.kind)

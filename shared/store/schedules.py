@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from shared.domain.overlap import Slot
 from shared.domain.record import id_time, instant_text
@@ -13,6 +14,9 @@ from shared.store.codec import Codec
 from shared.store.keys import Key
 from shared.store.records import RecordStore
 from shared.store.table import Change, Item, Outcome, key_of
+
+if TYPE_CHECKING:
+    from shared.domain.act import Act
 
 AS_CREATED = ("effective_at", "updated_at")  # not stored while they equal the time of creation, which the id tells
 NAMES = {"id": "record_id", "workflow_id": "workflow", "skipped_missed": "missed", "created_by": "by"}
@@ -60,8 +64,8 @@ class ScheduleStore(RecordStore[Schedule]):
         """
         self.table.put_all([_slot_change(before, after), runs.change(run, skipped)])
 
-    def delete(self, record: Schedule) -> None:
-        super().delete(record)
+    def delete(self, record: Schedule, act: "Act | None" = None) -> None:
+        super().delete(record, act)
         slot = self.table.get(keys.slot(record.project_id, record.id))
         if slot is not None:
             with suppress(Conflict):  # a run of it is just entering or leaving: the schedule is gone all the same

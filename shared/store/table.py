@@ -5,7 +5,7 @@ none of its expressions, is seen beyond this file.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import sleep
@@ -44,6 +44,13 @@ class Change(NamedTuple):
     after: Item
 
 
+class Counted(NamedTuple):
+    """Whether one more was counted, and the item after it; if it was not, the item as it is. None: there is none."""
+
+    is_counted: bool
+    item: Item | None
+
+
 @dataclass(frozen=True)
 class Page:
     """Keys in index order; `next` starts the following page and is None on the last."""
@@ -65,8 +72,7 @@ class Table:
 
     def get(self, key: Key, *, consistent: bool = True) -> Item | None:
         answer = self._client.get_item(TableName=self._name, Key=to_wire(key._asdict()), ConsistentRead=consistent)
-        item = from_wire(answer["Item"]) if "Item" in answer else None
-        return item if item is not None and self._is_alive(item) else None
+        return self._alive(from_wire(answer["Item"])) if "Item" in answer else None
 
     def get_many(self, keys: Sequence[Key], *, consistent: bool = False) -> dict[Key, Item]:
         """Those of `keys` that exist. Any number of keys; 100 a request."""
@@ -97,15 +103,18 @@ class Table:
             outcomes += self._execute([statement(self._name, change) for change in chunk])
         return outcomes
 
-    def put_all(self, changes: Sequence[Change]) -> None:
-        """Store all of `changes`, up to 100, or none: one transaction, at twice the write units.
+    def put_all(self, changes: Sequence[Change], *, removed: Sequence[Item] = ()) -> None:
+        """Store all of `changes` and delete all of `removed`, up to 100 together, or nothing: one transaction, at twice
+        the write units.
 
         Raises:
             Conflict: somebody saved one of the items since it was read, or is just doing so.
             Unavailable: the table is too busy.
         """
+        puts: list[Any] = [{"Put": self._conditional_put(each)} for each in changes]
+        deletes: list[Any] = [{"Delete": self._conditional_delete(each)} for each in removed]
         try:
-            self._client.transact_write_items(TransactItems=[{"Put": self._conditional_put(each)} for each in changes])
+            self._client.transact_write_items(TransactItems=puts + deletes)
         except ClientError as error:
             if error.response["Error"]["Code"] != "TransactionCanceledException":
                 raise
@@ -113,19 +122,30 @@ class Table:
                 raise Conflict(CHANGED) from error
             raise Unavailable("The table is too busy to write to. Try again.") from error
 
+    def count(self, key: Key, same: Item, limits: Mapping[str, int | None]) -> Counted:
+        """One more in each attribute that `limits` names, if the item has what is in `same` and none is at its limit.
+
+        One request that asks and counts at once: however many do so together, no attribute gets beyond its limit. A
+        request that boto3 repeats, since its answer was lost, counts twice.
+        """
+        try:
+            answer = self._client.update_item(
+                TableName=self._name, Key=to_wire(key._asdict()), ReturnValues="ALL_NEW", **_counting(same, limits)
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            found: Any = error.response.get("Item")  # an emulator may leave it out
+            return Counted(False, self._alive(from_wire(found)) if found else self.get(key))
+        return Counted(True, from_wire(answer["Attributes"]))
+
     def delete(self, before: Item) -> None:
         """Remove the item as it was read.
 
         Raises:
             Conflict: somebody saved it since.
         """
-        self._conditionally(
-            self._client.delete_item,
-            TableName=self._name,
-            Key=to_wire(key_of(before)._asdict()),
-            ConditionExpression="revision = :revision",
-            ExpressionAttributeValues=to_wire({":revision": before["revision"]}),
-        )
+        self._conditionally(self._client.delete_item, **self._conditional_delete(before))
 
     def query(
         self, pk: str, prefix: str, *, below: str | None = None, limit: int = 1000, newest_first: bool = False
@@ -191,6 +211,9 @@ class Table:
         if round:
             self._sleep(0.05 * 2 ** (round - 1))
 
+    def _alive(self, item: Item) -> Item | None:
+        return item if self._is_alive(item) else None
+
     def _is_alive(self, item: Item) -> bool:
         expires = item.get("expires_at")
         return not isinstance(expires, int) or expires > self._now().timestamp()
@@ -237,6 +260,14 @@ class Table:
             }
         return {"TableName": self._name, "Item": to_wire(change.after), **condition}
 
+    def _conditional_delete(self, before: Item) -> Any:
+        return {
+            "TableName": self._name,
+            "Key": to_wire(key_of(before)._asdict()),
+            "ConditionExpression": "revision = :revision",
+            "ExpressionAttributeValues": to_wire({":revision": before["revision"]}),
+        }
+
     def _conditionally(self, call: Callable[..., Any], **arguments: Any) -> None:
         try:
             call(**arguments)
@@ -244,6 +275,21 @@ class Table:
             if error.response["Error"]["Code"] not in LOST_TO_SOMEBODY:
                 raise
             raise Conflict(CHANGED) from error
+
+
+def _counting(same: Item, limits: Mapping[str, int | None]) -> Any:
+    """The expressions of `Table.count`. Names are given apart, since many of ours are reserved words."""
+    named = {name: f"#{number}" for number, name in enumerate([*same, *limits])}
+    conditions = [f"{named[name]} = :{number}" for number, name in enumerate(same)]
+    conditions += [f"{named[name]} < :{name}" for name, limit in limits.items() if limit is not None]
+    values: Item = {":one": 1, **{f":{number}": value for number, value in enumerate(same.values())}}
+    values |= {f":{name}": limit for name, limit in limits.items() if limit is not None}
+    return {
+        "UpdateExpression": "ADD revision :one, " + ", ".join(f"{named[name]} :one" for name in limits),
+        "ConditionExpression": " AND ".join(conditions),
+        "ExpressionAttributeNames": {short: name for name, short in named.items()},
+        "ExpressionAttributeValues": to_wire(values),
+    }
 
 
 def _reasons(error: ClientError) -> set[str]:

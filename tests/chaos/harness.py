@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from cli import chains
 from shared import observability
 from shared.domain.backfill import Backfill, Reprocess, in_range
 from shared.domain.message import RunMessage
@@ -36,12 +37,14 @@ from shared.services.firing import Firing
 from shared.services.overlapping import Turnstile
 from shared.services.rechecking import recheck
 from shared.services.scheduling import Scheduling
+from shared.services.sealing import Sealing
 from shared.services.submission import Order, Submission
 from shared.services.ticking import Ticker
 from shared.services.versioning import Author
 from shared.services.waking import Waker
 from shared.services.watching import LOOK_EVERY_SECONDS
-from shared.store import codec
+from shared.store import codec, keys
+from shared.store.audit import ENTRIES, SEALS, AuditStore
 from shared.store.backfills import BackfillStore
 from shared.store.dead_letters import DeadLetterStore
 from shared.store.projects import ProjectStore
@@ -385,9 +388,11 @@ class Deployment:
 
     def delete(self, id: str, process: Process | None = None) -> Task:
         process = process or self.process("api")
-        process.intent = Intent("delete", process.clock())
+        now = process.clock()
+        process.intent = Intent("delete", now)
         scheduling = Services(self, process).scheduling()
-        return self.run(process, lambda: scheduling.delete(DEFAULT_PROJECT, id, _anyone))
+        author = Author(DEFAULT_PROJECT, "chaos", now)
+        return self.run(process, lambda: scheduling.delete(author, id, _anyone))
 
     def trigger(self, id: str, process: Process | None = None) -> Task:
         """A run of the schedule by hand."""
@@ -448,6 +453,15 @@ class Deployment:
         if at < until:
             self.simulation.call_at(at, lambda: self.tick_every_minute(until))
 
+    def _settle_audit(self) -> None:
+        """Every change of a schedule is in the log, and every entry is sealed, whoever died when."""
+        items = [(key.sk, item) for key, item in self.table.items.items()]
+        entries = [ENTRIES.decode(item) for sk, item in items if sk.startswith(keys.AUDIT_PREFIX)]
+        seals = [SEALS.decode(item) for sk, item in items if sk.startswith(keys.SEAL_PREFIX)]
+        told = [[each.model_dump(mode="json") for each in group] for group in (entries, seals)]
+        for fault in chains.faults(*told, self.simulation.now + timedelta(days=1)):
+            self.watcher.say("wrong", f"{fault.where}: {fault.what}")
+
     def settle(self) -> None:
         """No more troubles: let everything come to its end, and see that it does."""
         self.calm = True
@@ -468,6 +482,7 @@ class Deployment:
             if key.sk == "SLOT":
                 slots[key.pk.split("#", 3)[3]] = item
         self.watcher.settle(simulation.now, slots)
+        self._settle_audit()
 
     def _settle_backfills(self) -> None:
         """Each occurrence in the range has a run of its own, unless its schedule changed or is gone."""
@@ -525,7 +540,8 @@ class Services:
     def ticker(self) -> Ticker:
         waker = Waker(self.runs, self.workflows, self.queue, self.endings(), self.now, self.chance, WAKE_AFTER)
         patient = replace(self.firing(), sleep=self.process.sleep)
-        return Ticker(WakeStore(self.table), self.schedules, patient, self.backfilling(), waker, self.now)
+        sealing = Sealing(AuditStore(self.table), self.now)
+        return Ticker(WakeStore(self.table), self.schedules, patient, self.backfilling(), waker, sealing, self.now)
 
     def executor(self, versions: dict[Any, Any]) -> Executor:
         connect: Any = self.deployment.flows.connect

@@ -14,6 +14,7 @@ from shared.domain.record import id_time
 from shared.domain.run import FINAL
 from shared.domain.schedule import CatchUp, Schedule, ScheduleSettings, jitter
 from shared.domain.timing import TIMING, next_occurrence
+from shared.store import keys
 from shared.store.keys import Key
 from shared.store.runs import _decode as read_run
 from shared.store.schedules import SLOTS, ScheduleStore
@@ -162,7 +163,7 @@ class Watcher:
 
     def wrote(self, key: Key, before: Item | None, after: Item | None) -> None:
         process = self._simulation.current.process
-        if process is None:
+        if process is None or key.sk.startswith((keys.AUDIT_PREFIX, keys.SEAL_PREFIX)):
             return
         _, _, kind, id = key.pk.split("#", 3)
         if kind == "RUN" and key.sk == "RECORD" and after is not None:

@@ -306,6 +306,29 @@ def test_a_transaction_of_which_one_change_does_not_hold_stores_none(table: Tabl
     assert table.get(key(an_item(2))) == (None if wrong == "gone" else stored[1])
 
 
+def test_a_transaction_stores_and_deletes(table: Table) -> None:
+    table.put(new(an_item(1)))
+
+    table.put_all([new(an_item(2, text="fresh"))], removed=[an_item(1)])
+
+    assert table.get(key(an_item(1))) is None
+    assert table.get(key(an_item(2))) == an_item(2, text="fresh")
+
+
+@pytest.mark.parametrize("wrong", ["the deleted one moved on", "it is gone", "the new one is there"])
+def test_a_transaction_of_which_one_part_does_not_hold_deletes_nothing(table: Table, wrong: str) -> None:
+    if wrong != "it is gone":
+        table.put(new(an_item(1, 2 if wrong == "the deleted one moved on" else 1)))
+    if wrong == "the new one is there":
+        table.put(new(an_item(2, text="first")))
+    before = table.get_many([key(an_item(1)), key(an_item(2))])
+
+    with pytest.raises(Conflict):
+        table.put_all([new(an_item(2, text="second"))], removed=[an_item(1)])
+
+    assert table.get_many([key(an_item(1)), key(an_item(2))]) == before
+
+
 def test_a_transaction_may_put_a_new_item_in_the_place_of_an_expired_one(table: Table) -> None:
     table.put_many([new(an_item(1, expires_at=int(NOON.timestamp()))), new(an_item(2))])
 
@@ -803,7 +826,7 @@ def test_every_kind_of_record_comes_back_as_it_was_saved(table: Table) -> None:
     )
     letter = DeadLetterStore(table).save(None, letter)
     api_key = ApiKey(project_id=P, id="k1", name="first", hash="ab" * 32, created_at=NOON)
-    ApiKeyStore(table).add(api_key)
+    ApiKeyStore(table).save(None, api_key)
     record = IdempotencyRecord(
         project_id=P, id="ab", body_hash="cd", began_at=NOON, lease_until=NOON, expires_at=NOON + timedelta(days=1)
     )
@@ -814,9 +837,9 @@ def test_every_kind_of_record_comes_back_as_it_was_saved(table: Table) -> None:
     assert WorkflowStore(table).get(P, workflow.id) == workflow
     assert WorkflowStore(table).get_version(P, workflow.id, 1) == version.model_copy(update={"revision": 1})
     assert DeadLetterStore(table).get("-", letter.id) == letter
-    assert ApiKeyStore(table).find("k1") == api_key.model_copy(update={"revision": 1})
+    assert ApiKeyStore(table).by_id("k1") == api_key.model_copy(update={"revision": 1})
     assert IdempotencyStore(table).find(P, "ab") == record
-    assert ProjectStore(table).get(P) == project
+    assert ProjectStore(table).by_id(P) == project
 
 
 def test_a_full_run_and_its_page_come_back_as_they_were_saved(table: Table) -> None:

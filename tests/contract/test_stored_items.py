@@ -14,37 +14,50 @@ import pytest
 
 from bench.prices import base_write_units, item_bytes
 from shared.domain import run as run_rules
+from shared.domain.act import Act
 from shared.domain.api_key import ApiKey
 from shared.domain.attempt import Attempt, LogLine, Step, StepStatus
+from shared.domain.audit import Subject, entry_of, seal_of
 from shared.domain.backfill import Backfill, BackfillStatus, Reprocess
 from shared.domain.breaker import Breaker
 from shared.domain.dead_letter import DeadLetter, DeadLetterReason
 from shared.domain.firing import Due
 from shared.domain.flow import digest
 from shared.domain.idempotency import IdempotencyRecord
+from shared.domain.invitation import Invitation
 from shared.domain.leases import Leases
+from shared.domain.member import Member
 from shared.domain.overlap import Slot
 from shared.domain.project import Retention
-from shared.domain.record import Record
+from shared.domain.record import Stored
 from shared.domain.recurrence import Kind
 from shared.domain.retry import RetryPolicy
 from shared.domain.run import Origin, RunError, RunStatus
 from shared.domain.schedule import CatchUp, Overlap, run_id
+from shared.domain.session import Session
+from shared.domain.signing_key import SigningKey
 from shared.domain.source import Dialect, SourceCheck
+from shared.domain.user import User
 from shared.domain.workflow import FlowFacts, VersionReason, WorkflowSettings
 from shared.errors import SchemaTooNew
 from shared.services.firing import make
 from shared.store import runs
 from shared.store.api_keys import ApiKeyStore
+from shared.store.audit import AuditFilter, AuditStore
 from shared.store.backfills import BackfillStore
 from shared.store.codec import SCHEMA
 from shared.store.dead_letters import DeadLetterStore
 from shared.store.idempotency import IdempotencyStore
+from shared.store.invitations import InvitationStore
+from shared.store.members import MemberStore
 from shared.store.projects import ProjectStore
 from shared.store.runs import RunStore
 from shared.store.schedules import ScheduleStore
+from shared.store.sessions import SessionStore
+from shared.store.signing_keys import SigningKeyStore
 from shared.store.sources import SourceStore
 from shared.store.table import Change, Item, to_wire
+from shared.store.users import UserStore
 from shared.store.workflows import WorkflowStore
 from tests.fakes import NOON, Clock, MemoryTable
 from tests.world import LEASE, WAKE_AFTER, a_project, a_run, a_schedule, a_source, a_version, a_workflow, id_of
@@ -63,7 +76,16 @@ SETTINGS = WorkflowSettings(
 )
 FACTS = FlowFacts(flow_name="Echo", icon="bot", icon_bg_color="#fff", folder_name="Lab", definition_hash="ab" * 32)
 
-RECORDS: dict[str, Record] = {
+ENTRY = entry_of(
+    Act("source.updated", "key_1", "default", LATER, "192.0.2.7", "trace-1", {"matched": 3, "state": "ü"}),
+    Subject("source", id_of("src", 1), "default"),
+    None,
+    a_source(),
+    a_source(name="new"),
+)
+SEAL = seal_of([ENTRY], None, LATER)
+
+RECORDS: dict[str, Stored] = {
     "project": a_project(retention_days=Retention.week),
     "source": a_source(
         encrypted_key="AQICAH",
@@ -213,7 +235,78 @@ RECORDS: dict[str, Record] = {
         lease_until=LATER,
         expires_at=LATER.replace(microsecond=0),
     ),
-    "API key": ApiKey(project_id="default", id="bootstrap", name="first", hash="ef" * 32, created_at=LATER),
+    "audit entry": ENTRY,
+    "seal of the audit log": SEAL,
+    "API key": ApiKey(
+        project_id="default",
+        organization_wide=True,
+        id="bootstrap",
+        name="first",
+        role="owner",
+        hash="ef" * 32,
+        per_minute=0,
+        daily_quota=0,
+        created_at=LATER,
+    ),
+    "user": User(
+        id=id_of("usr", 1),
+        email="ann@example.com",
+        name="Änn",
+        password_hash="$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA",
+        generation=3,
+        email_verified_at=LATER,
+        disabled_at=LATER,
+        created_at=NOON,
+        places=(("default", None), ("org_1", "prj_1")),
+        verification_hash="ab" * 32,
+        verification_until=LATER,
+        reset_hash="cd" * 32,
+        reset_until=LATER,
+    ),
+    "member": Member(
+        organization_id="default",
+        user_id=id_of("usr", 1),
+        project_id="prj_1",
+        role="editor",
+        created_by=id_of("usr", 2),
+        created_at=NOON,
+    ),
+    "invitation": Invitation(
+        id=id_of("inv", 1),
+        organization_id="default",
+        project_id="prj_1",
+        email="bob@example.com",
+        role="viewer",
+        hash="ab" * 32,
+        created_by=id_of("usr", 1),
+        created_at=NOON,
+        expires_at=LATER.replace(microsecond=0),
+        sent_at=NOON,
+        accepted_at=LATER,
+    ),
+    "session": Session(
+        id=id_of("ses", 1),
+        user_id=id_of("usr", 1),
+        generation=3,
+        family_hash="ab" * 32,
+        hash="cd" * 32,
+        previous_hash="ef" * 32,
+        rotated_at=LATER,
+        user_agent="spark-cli",
+        address="::1",
+        created_at=NOON,
+        last_used_at=LATER,
+        expires_at=LATER.replace(microsecond=0),
+        revoked_at=LATER,
+    ),
+    "signing key": SigningKey(
+        kid=id_of("sig", 1),
+        period=730,
+        public_key='{"kty":"EC"}',
+        encrypted_key="AQICAH",
+        created_at=NOON,
+        expires_at=LATER.replace(microsecond=0),
+    ),
 }
 
 
@@ -234,7 +327,7 @@ def _value(type: str, value: Any) -> Any:
 def read(table: Any, kind: str) -> Any:
     source, workflow, run = id_of("src", 1), id_of("wf", 1), id_of("run", 1)
     readers = {
-        "project": lambda: ProjectStore(table).get("default"),
+        "project": lambda: ProjectStore(table).by_id("default"),
         "source": lambda: SourceStore(table).get("default", source),
         "breaker": lambda: SourceStore(table).get_breaker("default", source),
         "leases": lambda: SourceStore(table).get_leases("default", source),
@@ -250,7 +343,14 @@ def read(table: Any, kind: str) -> Any:
         "attempt": lambda: RunStore(table).page("default", run, 2),
         "dead letter": lambda: DeadLetterStore(table).get("default", id_of("dead", 1)),
         "idempotency record": lambda: IdempotencyStore(table).find("default", "ab" * 32),
-        "API key": lambda: ApiKeyStore(table).find("bootstrap"),
+        "audit entry": lambda: AuditStore(table).list("default", AuditFilter(), limit=1).items[0],
+        "seal of the audit log": lambda: AuditStore(table).last_seal("default"),
+        "API key": lambda: ApiKeyStore(table).by_id("bootstrap"),
+        "user": lambda: UserStore(table).get(id_of("usr", 1)),
+        "member": lambda: MemberStore(table).get("default", f"{id_of('usr', 1)}#prj_1"),
+        "invitation": lambda: InvitationStore(table).get("default", id_of("inv", 1)),
+        "session": lambda: SessionStore(table).get(id_of("usr", 1), id_of("ses", 1)),
+        "signing key": lambda: SigningKeyStore(table).find(730),
     }
     return readers[kind]()
 

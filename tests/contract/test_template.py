@@ -1,6 +1,8 @@
 """template.yaml against the code it deploys: neither may promise what the other does not keep."""
 
 import ast
+import inspect
+import ipaddress
 import re
 import string
 import subprocess
@@ -10,14 +12,16 @@ from typing import Any
 
 import pytest
 
-from cli.local import deployment
+from cli.local import deployment, stack
 from cli.local.layout import PROJECT
 from cli.local.template import API_ID, functions, load, local_parameters
 from functions.api import BASE, dependencies
 from functions.api.routers import sources
-from shared import payloads
+from shared import payloads, wiring
+from shared.domain.outbound import AllowList
 from shared.domain.project import Retention
 from shared.langflow.connection import CONNECT_SECONDS
+from shared.services.signing import CONTEXT
 from shared.settings import PREFIX, Settings
 from shared.store import keys
 
@@ -43,6 +47,7 @@ ACTIONS = {
     "put_item": {"dynamodb:PutItem"},
     "put_object": {"s3:PutObject"},
     "query": {"dynamodb:Query"},
+    "send_email": {"ses:SendEmail"},
     "send_message_batch": {"sqs:SendMessage"},
     "transact_write_items": {"dynamodb:PutItem"},
     "update_item": {"dynamodb:UpdateItem"},
@@ -112,6 +117,21 @@ def test_functions_are_given_what_the_settings_read_and_nothing_else() -> None:
     assert ours == set(Settings.model_fields)
 
 
+def test_only_those_who_call_sources_are_told_which_they_may_call() -> None:
+    told = {name for name in FUNCTIONS if "SPARK_OUTBOUND_ALLOW" in properties(name)["Environment"]["Variables"]}
+    assert told == {"ApiFunction", "ExecutorFunction"}
+    assert "SPARK_OUTBOUND_ALLOW" not in TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
+    assert TEMPLATE["Parameters"]["OutboundAllow"]["Default"] == ""
+
+
+def test_the_local_stack_calls_this_machine_and_no_other() -> None:
+    assert stack.OUTBOUND.keys() <= TEMPLATE["Parameters"].keys()
+    allowed = AllowList.read(stack.OUTBOUND["OutboundAllow"])
+    addresses = ["127.0.0.1", "::1", "192.168.0.1", "10.0.0.1", "169.254.169.254"]
+    open_to_it = [one for one in addresses if allowed.allows("langflow.test", ipaddress.ip_address(one), 7860)]
+    assert open_to_it == ["127.0.0.1", "::1"]
+
+
 def test_every_function_has_a_name_for_its_logs_and_metrics_and_a_log_group() -> None:
     for name, folder in FUNCTIONS.items():
         assert properties(name)["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == folder
@@ -149,8 +169,18 @@ def test_data_and_its_key_outlive_the_stack(name: str) -> None:
 
 
 def test_functions_are_granted_what_the_code_calls_and_nothing_else() -> None:
-    granted = set().union(*(actions(statement) for name in FUNCTIONS for statement in statements(name)))
+    allowed = [one for name in FUNCTIONS for one in statements(name) if one["Effect"] == "Allow"]
+    granted = set().union(*(actions(statement) for statement in allowed))
     assert granted - IN_OUR_NAME == set().union(*(ACTIONS[call] for call in called())) - IN_OUR_NAME
+
+
+@pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"ApiFunction"}))
+def test_only_the_api_may_decrypt_the_key_that_signs_access_tokens(name: str) -> None:
+    (denial,) = (statement for statement in statements(name) if statement["Effect"] == "Deny")
+    assert actions(denial) == {"kms:Decrypt"}
+    assert denial["Resource"] == {"Fn::GetAtt": ["Key", "Arn"]}
+    context = re.findall(r'context="(\w+)"', inspect.getsource(wiring.signing))
+    assert denial["Condition"] == {"StringEquals": {f"kms:EncryptionContext:{context[0]}": CONTEXT}}
 
 
 def test_no_function_is_granted_anything_on_everything() -> None:

@@ -98,6 +98,19 @@ def test_large_inputs_and_outputs_go_through_the_bucket(spark: Deployment, echo:
     assert run["output_bytes"] > len(text)
 
 
+def test_the_tick_seals_the_audit_log(spark: Deployment) -> None:
+    body = {"name": "followed", "url": "http://127.0.0.1:9"}
+    source = spark.api.post("/sources?verify=false", json=body).raise_for_status().json()["id"]
+    assert spark.api.delete(f"/sources/{source}").status_code == 204
+
+    spark.tick()
+
+    created, deleted = spark.api.get("/audit", params={"subject": source}).json()["items"][::-1]
+    assert (created["action"], deleted["action"]) == ("source.created", "source.deleted")
+    heads = [head for seal in spark.api.get("/audit/seals").json()["items"] for head in seal["heads"]]
+    assert {"chain": f"source/{source}", "number": 2, "hash": deleted["hash"]} in heads
+
+
 def test_the_tick_sends_a_lost_message_again(spark: Deployment, echo: str) -> None:
     with no_executors(spark):
         run = spark.submit(echo, "found again")

@@ -54,7 +54,7 @@ class Aws:
 def moto_clients() -> Iterator[dict[str, Any]]:
     """Clients are slow to make, so tests of a module share them."""
     with mock_aws(), partiql():
-        names = ("dynamodb", "sqs", "s3", "kms", "secretsmanager")
+        names = ("dynamodb", "sqs", "s3", "kms", "secretsmanager", "sesv2")
         yield {name: boto3.client(name, region_name=REGION) for name in names}
 
 
@@ -86,6 +86,7 @@ def aws(moto_clients: dict[str, Any], monkeypatch: pytest.MonkeyPatch, event_loo
         "SPARK_PAYLOAD_BUCKET": f"{BUCKET}-{number}",
         "SPARK_KMS_KEY_ID": kms_key,
         "SPARK_BOOTSTRAP_SECRET_ID": secret,
+        "SPARK_OUTBOUND_ALLOW": "127.0.0.0/8",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -105,7 +106,7 @@ def aws(moto_clients: dict[str, Any], monkeypatch: pytest.MonkeyPatch, event_loo
 
 def forget() -> None:
     """What a Lambda environment remembers."""
-    for built in [settings, *vars(wiring).values(), dependencies.doorkeeper]:
+    for built in [settings, *vars(wiring).values(), dependencies.doorkeeper, dependencies.bearers]:
         if hasattr(built, "cache_clear"):
             built.cache_clear()
     health.readiness = health.Readiness()

@@ -12,8 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from shared.domain.outbound import AllowList
 from shared.errors import FlowFailure
 from shared.langflow import FlowCall, LangFlow, Stopper
+from shared.langflow.connection import Network
 from tests.stub_langflow import FLOWS, StubLangFlow
 
 RUNS = 10
@@ -33,7 +35,7 @@ def code_of(langflow: LangFlow, flow_id: str) -> str:
 
 
 def main(url: str) -> None:
-    langflow = LangFlow(url, "key")
+    langflow = LangFlow(url, "key", transport=Network(AllowList.read("127.0.0.1")))
     flow_ids = [*FLOWS][:2] * (RUNS // 2)
     before = peak_bytes()
     with ThreadPoolExecutor(RUNS) as pool:

@@ -17,11 +17,13 @@ from shared.domain import message
 from shared.domain.dead_letter import MAX_RETURNS
 from shared.domain.leases import Leases
 from shared.domain.message import Delivery
+from shared.domain.outbound import AllowList
 from shared.domain.retry import RetryPolicy
 from shared.domain.run import LONGEST_DEFERRAL, Run, RunStatus
 from shared.domain.workflow import WorkflowSettings
 from shared.errors import Delivered, FlowFailure
 from shared.langflow import FlowAnswer, FlowCall, LangFlow, Running, Stopper
+from shared.langflow.connection import Network
 from shared.services import watching
 from shared.store import keys
 from tests.fakes import NOON, Clock, Crash, Faults, ScriptedLangFlow, echo, refusal, until_stopped
@@ -289,7 +291,8 @@ def test_a_run_that_hangs_in_a_real_langflow_is_over_within_ten_seconds_of_its_c
     with StubLangFlow() as stub:
         stub.set("hang")
         world = World(workflow=a_workflow(flow_id=ECHO), clock=Clock())
-        world.langflow.connect = lambda source, correlation_id: LangFlow(stub.url, None)  # type: ignore
+        network = Network(AllowList.read("127.0.0.1"))
+        world.langflow.connect = lambda source, correlation_id: LangFlow(stub.url, None, transport=network)  # type: ignore
         world.restart()
         (run,) = world.submit()
         worker = threading.Thread(target=world.deliver)

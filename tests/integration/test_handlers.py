@@ -26,7 +26,7 @@ from shared.observability import logger
 from tests.fakes import NOON
 from tests.integration.conftest import Aws
 from tests.stub_langflow import ECHO, StubLangFlow
-from tests.world import a_run, a_schedule, a_source, a_version, a_workflow
+from tests.world import a_project, a_run, a_schedule, a_source, a_version, a_workflow
 
 EVENTS = Path(__file__).parents[2] / "events"
 ALL_FINE: dict[str, Any] = {"batchItemFailures": []}
@@ -323,6 +323,7 @@ def test_a_run_from_the_dead_letter_queue_is_given_back_and_in_the_end_given_up(
 
 def test_a_run_of_a_schedule_that_is_given_up_lets_the_next_one_go_and_counts_as_failed(aws: Aws) -> None:
     made = PAST - timedelta(days=1)
+    wiring.projects().ensure(a_project())
     schedule = wiring.schedules().save(None, a_schedule(created_at=made, overlap="queue_all", pause_after_failures=1))
     facts = {"schedule_id": schedule.id, "overlap": "queue_all"}
     store(a_run(1, id=run_id(schedule, PAST), returns=MAX_RETURNS, **facts), a_run(2, **facts))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,14 +20,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from shared.errors import Delivered, FlowFailure
+from shared.domain.outbound import AllowList
+from shared.errors import Delivered, FlowFailure, Invalid
 from shared.langflow import FlowAnswer, FlowCall, LangFlow, Running, Stopper, connection
+from shared.langflow.connection import Network
 from tests.stub_langflow import ECHO, FLOWS, StubLangFlow
 
 pytestmark = pytest.mark.enable_socket
 
 AT_ONCE_SECONDS = 1.0  # far below any timeout of ours, far above what waking a thread takes on a busy machine
 MIB = 1024 * 1024
+LOOPBACK = Network(AllowList.read("127.0.0.1"))
+THIS_MACHINE = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ def stub() -> Iterator[StubLangFlow]:
 
 
 def client(stub: StubLangFlow) -> LangFlow:
-    return LangFlow(stub.url, "key")
+    return LangFlow(stub.url, "key", transport=LOOPBACK)
 
 
 def failure_of(run: Callable[[], object]) -> tuple[FlowFailure, float]:
@@ -112,7 +117,7 @@ def test_questions_of_a_request_take_no_longer_than_it_has() -> None:
         time.sleep(AT_ONCE_SECONDS)
 
     with listening(hang) as port:
-        langflow = LangFlow(f"http://127.0.0.1:{port}", None, seconds=0.2)
+        langflow = LangFlow(f"http://127.0.0.1:{port}", None, seconds=0.2, transport=LOOPBACK)
         failure, seconds = failure_of(lambda: langflow.get_flow("flow-1"))
         assert failure.code == "timeout"
         assert seconds < AT_ONCE_SECONDS
@@ -127,7 +132,7 @@ def test_dripping_headers_do_not_prolong_a_call_either() -> None:
             time.sleep(0.05)
 
     with listening(drip) as port:
-        langflow = LangFlow(f"http://127.0.0.1:{port}", None)
+        langflow = LangFlow(f"http://127.0.0.1:{port}", None, transport=LOOPBACK)
         failure, seconds = failure_of(lambda: langflow.run(FlowCall(ECHO, timeout_seconds=0.5), Stopper()))
     assert failure.code == "timeout"
     assert seconds < 0.5 + AT_ONCE_SECONDS
@@ -155,7 +160,7 @@ def test_a_stop_of_one_run_leaves_the_others_alone(stub: StubLangFlow) -> None:
 def test_a_stop_ends_a_tls_handshake() -> None:
     """Connecting has a timeout of five seconds; a cancelled run does not wait for it."""
     with listening(lambda accepted: time.sleep(3)) as port:
-        langflow, stopper = LangFlow(f"https://127.0.0.1:{port}", None), Stopper()
+        langflow, stopper = LangFlow(f"https://127.0.0.1:{port}", None, transport=LOOPBACK), Stopper()
         with stopping(stopper):
             failure, seconds = failure_of(lambda: langflow.run(FlowCall(ECHO), stopper))
     assert failure.code == "cancelled"
@@ -178,7 +183,7 @@ def test_a_stop_ends_a_run_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPa
                 pass
 
     with listening(hang) as port:
-        langflow, stopper = LangFlow(f"https://127.0.0.1:{port}", None), Stopper()
+        langflow, stopper = LangFlow(f"https://127.0.0.1:{port}", None, transport=LOOPBACK), Stopper()
         with stopping(stopper, after=0.5):
             failure, seconds = failure_of(lambda: langflow.run(FlowCall(ECHO), stopper))
     assert received.is_set()
@@ -196,7 +201,8 @@ def test_an_untrusted_certificate_is_refused(tmp_path: Path) -> None:
             serving.wrap_socket(accepted, server_side=True)
 
     with listening(greet) as port:
-        failure, _ = failure_of(lambda: LangFlow(f"https://127.0.0.1:{port}", "key").run(FlowCall(ECHO), Stopper()))
+        langflow = LangFlow(f"https://127.0.0.1:{port}", "key", transport=LOOPBACK)
+        failure, _ = failure_of(lambda: langflow.run(FlowCall(ECHO), Stopper()))
     assert (failure.code, failure.delivered) == ("upstream_unavailable", Delivered.no)
     assert "certificate" in failure.message
 
@@ -224,7 +230,8 @@ def test_nobody_listening_is_unavailable() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
-    failure, seconds = failure_of(lambda: LangFlow(f"http://127.0.0.1:{port}", None).run(FlowCall(ECHO), Stopper()))
+    langflow = LangFlow(f"http://127.0.0.1:{port}", None, transport=LOOPBACK)
+    failure, seconds = failure_of(lambda: langflow.run(FlowCall(ECHO), Stopper()))
     assert (failure.code, failure.delivered) == ("upstream_unavailable", Delivered.no)
     assert seconds < AT_ONCE_SECONDS
 
@@ -234,6 +241,103 @@ def test_an_unknown_host_is_unavailable() -> None:
     assert langflow.check().reachable is False
     failure, _ = failure_of(lambda: langflow.run(FlowCall(ECHO), Stopper()))
     assert (failure.code, failure.delivered) == ("upstream_unavailable", Delivered.no)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.1",
+        "0x7f.1",
+        "0177.0.0.1",
+        "2130706433",
+        "0",
+        "0.0.0.0",
+        "localhost",
+        "LOCALHOST",
+        "localhost.",
+        "127.0.0.1.",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::]",
+        "\uff11\uff12\uff17.0.0.1",
+        "%31%32%37.0.0.1",
+        "public.test@127.0.0.1",
+        "127.0.0.1#public.test",
+    ],
+)
+def test_loopback_is_not_called_however_it_is_spelt(stub: StubLangFlow, host: str) -> None:
+    port = stub.url.rpartition(":")[2]
+    with pytest.raises((FlowFailure, Invalid)):
+        LangFlow(f"http://{host}:{port}", None).run(FlowCall(ECHO), Stopper())
+    assert LangFlow(f"http://127.0.0.1:{port}", None).check().reachable is False
+    assert stub.calls()["total"] == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"])
+def test_a_refusal_says_what_to_do_and_not_what_is_there(stub: StubLangFlow, host: str) -> None:
+    langflow = LangFlow(f"http://{host}:{stub.url.rpartition(':')[2]}", None)
+    failure, _ = failure_of(lambda: langflow.run(FlowCall(ECHO), Stopper()))
+    assert (failure.code, failure.delivered) == ("address_refused", Delivered.yes)
+    assert failure.message.startswith(host.strip("[]"))
+    assert "OutboundAllow" in failure.message
+    assert langflow.check().message == failure.message
+
+
+def test_a_name_cannot_move_inside_between_the_look_and_the_call(
+    stub: StubLangFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """127.0.0.2 is allowed here and stands for the public address of a name that its owner points inside."""
+    port = int(stub.url.rpartition(":")[2])
+    asked = answering(monkeypatch, "flows.test", ["127.0.0.2", "127.0.0.1", "127.0.0.2"])
+    langflow = LangFlow(f"http://flows.test:{port}", None, transport=Network(AllowList.read("127.0.0.2")))
+    outcomes = [failure_of(lambda: langflow.run(FlowCall(ECHO), Stopper()))[0].code for _ in range(3)]
+    assert outcomes == ["upstream_unavailable", "address_refused", "upstream_unavailable"]
+    assert asked == ["flows.test"] * 3
+    assert stub.calls()["total"] == 0
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_leads_nowhere(stub: StubLangFlow, status: int) -> None:
+    """Not even to where calls are allowed: it would carry the key along."""
+
+    def redirect(accepted: socket.socket) -> None:
+        accepted.recv(65536)
+        location = f"Location: {stub.url}/api/v2/workflows"
+        accepted.sendall(f"HTTP/1.1 {status} Elsewhere\r\n{location}\r\nContent-Length: 0\r\n\r\n".encode())
+
+    with listening(redirect) as port:
+        langflow = LangFlow(f"http://127.0.0.1:{port}", "key", transport=LOOPBACK)
+        failure, _ = failure_of(lambda: langflow.run(FlowCall(ECHO), Stopper()))
+    assert (failure.code, failure.status) == ("upstream_refused", status)
+    assert stub.calls()["total"] == 0
+
+
+def test_tls_and_the_host_header_are_about_the_name_though_an_address_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = TlsServer(*self_signed(tmp_path, x509.DNSName("flows.test")), monkeypatch)
+    answering(monkeypatch, "flows.test", ["127.0.0.1"])
+    with listening(server.answer) as port:
+        langflow = LangFlow(f"https://flows.test:{port}", None, transport=LOOPBACK)
+        failure, _ = failure_of(lambda: langflow.run(FlowCall(ECHO), Stopper()))
+    assert (failure.code, failure.status) == ("upstream_refused", 418)
+    assert server.names == ["flows.test"]
+    assert f"Host: flows.test:{port}\r\n".encode() in server.request
+
+
+@pytest.mark.parametrize("name", [x509.DNSName("other.test"), THIS_MACHINE])
+def test_a_certificate_of_another_name_is_refused_even_that_of_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: x509.GeneralName
+) -> None:
+    server = TlsServer(*self_signed(tmp_path, name), monkeypatch)
+    answering(monkeypatch, "flows.test", ["127.0.0.1"])
+    with listening(server.answer) as port:
+        langflow = LangFlow(f"https://flows.test:{port}", None, transport=LOOPBACK)
+        failure, _ = failure_of(lambda: langflow.run(FlowCall(ECHO), Stopper()))
+    assert (failure.code, failure.delivered) == ("upstream_unavailable", Delivered.no)
+    assert "flows.test" in failure.message
+    assert server.request == b""
 
 
 def test_ten_huge_answers_at_once_fit_in_memory() -> None:
@@ -305,8 +409,40 @@ def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
         thread.join()
 
 
-def self_signed(directory: Path) -> tuple[Path, Path]:
-    """Certificate and key of 127.0.0.1, as PEM files."""
+def answering(monkeypatch: pytest.MonkeyPatch, name: str, addresses: list[str]) -> list[str]:
+    """From here on `name` leads to each of `addresses` in turn; the answer says how often it was asked for."""
+    real, asked, answers = socket.getaddrinfo, list[str](), iter(addresses)
+
+    def resolve(host: str, *arguments: Any, **more: Any) -> Any:
+        if host != name:
+            return real(host, *arguments, **more)
+        asked.append(host)
+        return real(next(answers), *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return asked
+
+
+class TlsServer:
+    """Remembers which name the caller wanted and what it said. Its certificate is trusted."""
+
+    def __init__(self, certificate: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        trusting = ssl.create_default_context(cafile=str(certificate))
+        monkeypatch.setattr(connection, "_tls", lambda: trusting)
+        self._serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._serving.load_cert_chain(certificate, key)
+        self._serving.sni_callback = lambda _, name, __: self.names.append(name)
+        self.names: list[str] = []
+        self.request = b""
+
+    def answer(self, accepted: socket.socket) -> None:
+        with self._serving.wrap_socket(accepted, server_side=True) as encrypted:
+            self.request = encrypted.recv(65536)
+            encrypted.sendall(b"HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\n\r\n")
+
+
+def self_signed(directory: Path, subject: x509.GeneralName = THIS_MACHINE) -> tuple[Path, Path]:
+    """Certificate and key of `subject`, as PEM files."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now = datetime.datetime.now(datetime.UTC)
@@ -314,7 +450,7 @@ def self_signed(directory: Path) -> tuple[Path, Path]:
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([subject]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )

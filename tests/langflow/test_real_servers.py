@@ -16,13 +16,16 @@ from cli.local import engines
 from cli.local.engines import Engine, EngineFailed
 from cli.local.troubles import NotInstalled, PortTaken
 from shared.domain import flow
+from shared.domain.outbound import AllowList
 from shared.domain.source import Dialect
 from shared.errors import Delivered, FlowFailure
 from shared.langflow import FlowAnswer, FlowCall, LangFlow, Running, Stopper
+from shared.langflow.connection import Network
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(300)]
 
 JOB_ENDS_WITHIN_SECONDS = 20.0
+LOOPBACK = Network(AllowList.read("127.0.0.1"))
 DIALECTS = [Dialect.lfx, Dialect.langflow_v2, Dialect.langflow_v1]
 TAKING_TWEAKS = [Dialect.langflow_v2, Dialect.langflow_v1]
 
@@ -31,13 +34,13 @@ TAKING_TWEAKS = [Dialect.langflow_v2, Dialect.langflow_v1]
 def client(request: pytest.FixtureRequest, lfx: Engine, langflow: Engine) -> LangFlow:
     """A client for the server that speaks the parametrised dialect."""
     engine = lfx if request.param is Dialect.lfx else langflow
-    return LangFlow(engine.url, engine.api_key, dialect=request.param)
+    return LangFlow(engine.url, engine.api_key, dialect=request.param, transport=LOOPBACK)
 
 
 @pytest.fixture
 def whole(langflow: Engine) -> LangFlow:
     """A client for the whole server."""
-    return LangFlow(langflow.url, langflow.api_key)
+    return LangFlow(langflow.url, langflow.api_key, transport=LOOPBACK)
 
 
 every_dialect = pytest.mark.parametrize("client", DIALECTS, indirect=True)
@@ -59,18 +62,18 @@ def wait_for(client: LangFlow, job_id: str, output_component: str | None = None)
 
 
 def test_the_light_server_is_recognised(lfx: Engine) -> None:
-    found = LangFlow(lfx.url, lfx.api_key).check()
+    found = LangFlow(lfx.url, lfx.api_key, transport=LOOPBACK).check()
     assert (found.dialect, found.version, found.key_valid, found.supports_background) == ("lfx", None, True, False)
-    assert LangFlow(lfx.url, "wrong").check().key_valid is False
-    assert LangFlow(lfx.url, None).check().key_valid is False
+    assert LangFlow(lfx.url, "wrong", transport=LOOPBACK).check().key_valid is False
+    assert LangFlow(lfx.url, None, transport=LOOPBACK).check().key_valid is False
 
 
 def test_the_whole_server_is_recognised(langflow: Engine) -> None:
-    found = LangFlow(langflow.url, langflow.api_key).check()
+    found = LangFlow(langflow.url, langflow.api_key, transport=LOOPBACK).check()
     assert (found.dialect, found.version, found.key_valid) == ("langflow_v2", "1.13.0", True)
     assert found.supports_background is True
-    assert LangFlow(langflow.url, "wrong").check().key_valid is False
-    assert LangFlow(langflow.url, None).check().key_valid is False
+    assert LangFlow(langflow.url, "wrong", transport=LOOPBACK).check().key_valid is False
+    assert LangFlow(langflow.url, None, transport=LOOPBACK).check().key_valid is False
 
 
 @pytest.mark.parametrize("client", [Dialect.lfx, Dialect.langflow_v2], indirect=True)
@@ -110,7 +113,7 @@ def test_a_typed_secret_is_shown_by_langflow_and_scrubbed_by_us(
 
 
 def test_the_light_server_shows_no_definition(lfx: Engine, ids: dict[str, str]) -> None:
-    definition = LangFlow(lfx.url, lfx.api_key, dialect=Dialect.lfx).get_flow(ids["echo"])
+    definition = LangFlow(lfx.url, lfx.api_key, dialect=Dialect.lfx, transport=LOOPBACK).get_flow(ids["echo"])
     assert definition == {
         "id": ids["echo"],
         "name": "Spark Echo",
@@ -160,7 +163,7 @@ def test_a_flow_that_is_not_there_is_not_found(client: LangFlow) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_wrong_key_is_refused(lfx: Engine, langflow: Engine, ids: dict[str, str], dialect: Dialect) -> None:
     engine = lfx if dialect is Dialect.lfx else langflow
-    failure = failure_of(LangFlow(engine.url, "wrong-key", dialect=dialect), FlowCall(ids["echo"]))
+    failure = failure_of(LangFlow(engine.url, "wrong-key", dialect=dialect, transport=LOOPBACK), FlowCall(ids["echo"]))
     assert (failure.code, failure.status) == ("upstream_refused", 401 if dialect is Dialect.lfx else 403)
 
 

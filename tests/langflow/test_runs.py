@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from cli.local.engines import Engine
+from shared.domain.outbound import AllowList
 from shared.errors import FlowFailure
 from shared.langflow import LangFlow
+from shared.langflow.connection import Network
 from tests.e2e.conftest import SHORT
 from tests.e2e.deployment import Deployment, deployment
 from tests.langflow.old_server import OldServer
@@ -119,5 +121,5 @@ def test_a_cancelled_job_is_stopped_in_langflow(
 
     assert (ended["status"], ended["upstream_stopped"]) == ("cancelled", True)
     with pytest.raises(FlowFailure) as failure:
-        LangFlow(langflow.url, langflow.api_key).poll(job)
+        LangFlow(langflow.url, langflow.api_key, transport=Network(AllowList.read("127.0.0.1"))).poll(job)
     assert failure.value.code in {"cancelled", "flow_failed"}  # LangFlow says one or the other for a moment

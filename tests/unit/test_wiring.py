@@ -5,6 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from shared import wiring
+from shared.domain.outbound import AllowList
+from shared.settings import settings
+from tests.world import a_source
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +50,12 @@ def test_everything_is_built_once(name: str, monkeypatch: pytest.MonkeyPatch) ->
 
     assert getattr(wiring, name)() is built
     assert all(part is not None for name, part in vars(built).items() if name != "sleep")
+
+
+def test_clients_of_langflow_call_what_the_deployment_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_OUTBOUND_ALLOW", "10.0.5.0/24")
+
+    clients = [wiring.langflow(a_source(), "trace") for _ in range(2)]
+
+    assert [client._transport for client in clients] == [wiring.network()] * 2
+    assert wiring.network()._allowed == settings().outbound != AllowList()

@@ -8,7 +8,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.api import BASE, table
-from functions.api.dependencies import Caller, Id
+from functions.api.auth import Caller
+from functions.api.dependencies import Id, may
 from functions.api.errors import responses
 from functions.api.idempotency import OnlyOnce, Work, existing
 from functions.api.pages import Page, Paged
@@ -17,12 +18,16 @@ from shared.domain import backfill as rules
 from shared.domain.backfill import Backfill, Reprocess
 from shared.domain.overlap import Overlap
 from shared.domain.record import Instant
+from shared.domain.role import Permission
 from shared.domain.run import CLOCK_SKEW, Run, RunStatus
 from shared.domain.schedule import problem
 from shared.domain.timing import TICK_OF_TIME, Reachable
 from shared.errors import Conflict, NotFound
 
 router = table.router("schedules")
+
+Reader = Annotated[Caller, may(Permission.schedules_read)]
+Operator = Annotated[Caller, may(Permission.schedules_operate)]
 
 MAX_PLANNED = 1000  # occurrences that a dry run lists
 
@@ -74,7 +79,7 @@ PLANNED: dict[int | str, dict[str, Any]] = {200: {"model": BackfillPlan, "descri
     responses={**PLANNED, **responses(404, 409)},
 )
 def create_backfill(
-    schedule_id: Id, body: BackfillFields, caller: Caller, once: OnlyOnce, response: Response
+    schedule_id: Id, body: BackfillFields, caller: Operator, once: OnlyOnce, response: Response
 ) -> Backfill | JSONResponse:
     """Run occurrences of the past, by the timing and with the input that the schedule has now."""
     project, backfilling = caller.project_id, wiring.backfilling()
@@ -93,7 +98,7 @@ def create_backfill(
             total=len(found),
             cursor=body.start_at - TICK_OF_TIME,
             wake_at=work.at,
-            created_by=caller.key_id,
+            created_by=caller.id,
             created_at=work.at,
             end_at=end_at,
             **body.model_dump(exclude={"dry_run", "end_at"}),
@@ -114,7 +119,7 @@ def create_backfill(
 
 
 @router.get("/{schedule_id}/backfills", responses=responses(400, 404))
-def list_backfills(schedule_id: Id, caller: Caller, paged: Paged) -> Page[Backfill]:
+def list_backfills(schedule_id: Id, caller: Reader, paged: Paged) -> Page[Backfill]:
     """The backfills of a schedule, newest first."""
     project = caller.project_id
     wiring.schedules().get(project, schedule_id)
@@ -123,13 +128,13 @@ def list_backfills(schedule_id: Id, caller: Caller, paged: Paged) -> Page[Backfi
 
 
 @router.get("/{schedule_id}/backfills/{backfill_id}", responses=responses(404))
-def get_backfill(schedule_id: Id, backfill_id: Id, caller: Caller) -> Backfill:
+def get_backfill(schedule_id: Id, backfill_id: Id, caller: Reader) -> Backfill:
     """One backfill, and how far it is."""
     return _get(caller.project_id, schedule_id, backfill_id)
 
 
 @router.post("/{schedule_id}/backfills/{backfill_id}/cancel", responses=responses(404, 409))
-def cancel_backfill(schedule_id: Id, backfill_id: Id, caller: Caller) -> Backfill:
+def cancel_backfill(schedule_id: Id, backfill_id: Id, caller: Operator) -> Backfill:
     """Have it make no more runs. Those that it made go on."""
     _get(caller.project_id, schedule_id, backfill_id)
     return wiring.backfilling().cancel(caller.project_id, backfill_id)

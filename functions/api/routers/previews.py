@@ -6,21 +6,26 @@ from fastapi import Query
 from pydantic import ConfigDict, Field
 
 from functions.api import table
-from functions.api.dependencies import Caller, Id
+from functions.api.auth import Caller
+from functions.api.dependencies import Id, may
 from functions.api.errors import responses
 from functions.api.schedule_views import PreviewAnswer, preview_answer, preview_of_nothing
 from shared import wiring
 from shared.domain import preview
 from shared.domain.recurrence import Kind
+from shared.domain.role import Permission
 from shared.domain.schedule import problem
 from shared.domain.timing import Reachable, Timing, anchor_of, checked, recurrence_of, settled
 from shared.services.scheduling import within
 
 router = table.router("schedules")
 
+Reader = Annotated[Caller, may(Permission.schedules_read)]
+
 MOST = 100
 
 Count = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
+
 After = Annotated[Reachable | None, Query(description="Only what fires after; as a rule, now.")]
 
 
@@ -34,7 +39,7 @@ class PreviewFields(Timing):
 
 
 @router.post("/preview")
-def preview_timing(body: PreviewFields, caller: Caller) -> PreviewAnswer:  # noqa: ARG001  # it needs a key
+def preview_timing(body: PreviewFields, caller: Reader) -> PreviewAnswer:  # noqa: ARG001  # it needs a key
     """When a schedule with this timing would fire, if it were made now. Jitter depends on whose it is: it has none."""
     now = wiring.now()
     timing = settled(body, now)
@@ -47,7 +52,7 @@ def preview_timing(body: PreviewFields, caller: Caller) -> PreviewAnswer:  # noq
 
 
 @router.get("/{schedule_id}/preview", responses=responses(404))
-def preview_schedule(schedule_id: Id, caller: Caller, count: Count = 10, after: After = None) -> PreviewAnswer:
+def preview_schedule(schedule_id: Id, caller: Reader, count: Count = 10, after: After = None) -> PreviewAnswer:
     """When it fires. Of one that is paused: when it would, were it resumed now."""
     now = wiring.now()
     schedule = wiring.schedules().get(caller.project_id, schedule_id)

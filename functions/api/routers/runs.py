@@ -8,8 +8,9 @@ from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.api import starting, table
+from functions.api.auth import Caller
 from functions.api.bodies import RecordId, RunFields
-from functions.api.dependencies import Caller, Id, Wait, deadline, orders
+from functions.api.dependencies import Id, Wait, deadline, may, orders
 from functions.api.errors import Refusal, refusal, responses
 from functions.api.idempotency import OnlyOnce, Work, existing
 from functions.api.pages import Page, Paged
@@ -19,6 +20,7 @@ from functions.api.views import RunView, run_view
 from shared import wiring
 from shared.domain.attempt import Attempt, LogLine, Step
 from shared.domain.record import Instant, Moment
+from shared.domain.role import Permission
 from shared.domain.run import FINAL, Run, RunError, RunStatus
 from shared.errors import Invalid, SparkError
 from shared.services import submission, sweeping
@@ -26,6 +28,10 @@ from shared.services.sweeping import Swept
 from shared.store.runs import RunFilter
 
 router = table.router("runs")
+
+Reader = Annotated[Caller, may(Permission.runs_read)]
+Starter = Annotated[Caller, may(Permission.runs_create)]
+Canceller = Annotated[Caller, may(Permission.runs_cancel)]
 
 MAX_BATCH = 100
 
@@ -113,13 +119,13 @@ OfRecord = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 @router.post("", status_code=202, responses={**starting.ENDED, **responses(404, 409)})
-def create_run(body: RunOrder, caller: Caller, once: OnlyOnce, response: Response, wait: Wait = 0) -> RunView:
+def create_run(body: RunOrder, caller: Starter, once: OnlyOnce, response: Response, wait: Wait = 0) -> RunView:
     """Run a workflow. 202 while it is under way; 200 when it ended within `wait` seconds."""
     return starting.start(body.workflow_id, body, wait, caller, once, response)
 
 
 @router.post("/batch", status_code=202, responses={200: {"model": BatchAnswer, "description": "None was accepted."}})
-def create_runs(body: Batch, caller: Caller, once: OnlyOnce, response: Response) -> BatchAnswer:
+def create_runs(body: Batch, caller: Starter, once: OnlyOnce, response: Response) -> BatchAnswer:
     """Run up to 100 inputs. Each is accepted or refused on its own."""
     ordering, wanted = orders(caller), [(order.workflow_id, order.order()) for order in body.runs]
 
@@ -140,7 +146,7 @@ def create_runs(body: Batch, caller: Caller, once: OnlyOnce, response: Response)
 
 @router.get("", responses=responses(400))
 def list_runs(
-    caller: Caller, paged: Paged, wanted: RunQuery, workflow_id: OfRecord = None, schedule_id: OfRecord = None
+    caller: Reader, paged: Paged, wanted: RunQuery, workflow_id: OfRecord = None, schedule_id: OfRecord = None
 ) -> Page[Run]:
     """Runs, newest first. A filter by status may give a short page that goes on. Outputs are not in lists."""
     project, filter = caller.project_id, wanted.of(workflow_id, schedule_id)
@@ -149,7 +155,7 @@ def list_runs(
 
 
 @router.post("/cancel", responses=responses(400))
-def cancel_runs(body: Sweep, caller: Caller) -> SweepAnswer:
+def cancel_runs(body: Sweep, caller: Canceller) -> SweepAnswer:
     """Cancel all unfinished runs that a filter finds, up to 500 per call as time allows."""
     project = caller.project_id
     if body.status in FINAL:
@@ -168,7 +174,7 @@ def cancel_runs(body: Sweep, caller: Caller) -> SweepAnswer:
 
 
 @router.post("/retry", responses=responses(400))
-def retry_runs(body: Sweep, caller: Caller, once: OnlyOnce) -> SweepAnswer:
+def retry_runs(body: Sweep, caller: Starter, once: OnlyOnce) -> SweepAnswer:
     """Run again all (the failed, unless it says which) that a filter finds, up to 500 per call as time allows."""
     project, ordering, until = caller.project_id, orders(caller), deadline()
     status = body.status or RunStatus.failed
@@ -186,14 +192,14 @@ def retry_runs(body: Sweep, caller: Caller, once: OnlyOnce) -> SweepAnswer:
 
 
 @router.get("/{run_id}", responses=responses(404))
-def get_run(run_id: Id, caller: Caller, wait: Wait = 0) -> RunView:
+def get_run(run_id: Id, caller: Reader, wait: Wait = 0) -> RunView:
     """One run with its input and output, perhaps after waiting for its end."""
     runs = wiring.runs()
     return run_view(starting.wait(runs.get(caller.project_id, run_id), wait), runs, wiring.payloads())
 
 
 @router.post("/{run_id}/cancel", responses=responses(404, 409))
-def cancel_run(run_id: Id, caller: Caller) -> RunView:
+def cancel_run(run_id: Id, caller: Canceller) -> RunView:
     """Cancel a run: at once while it waits, within seconds while it runs."""
     runs = wiring.runs()
     run = submission.cancel(caller.project_id, run_id, wiring.now(), runs=runs, queue=wiring.queue())
@@ -202,7 +208,7 @@ def cancel_run(run_id: Id, caller: Caller) -> RunView:
 
 
 @router.post("/{run_id}/retry", status_code=202, responses=responses(404, 409))
-def retry_run(run_id: Id, caller: Caller, once: OnlyOnce, response: Response) -> RunView:
+def retry_run(run_id: Id, caller: Starter, once: OnlyOnce, response: Response) -> RunView:
     """Run a finished run again, with its input. That is a new run, which names the old one in `retry_of`."""
     project, ordering = caller.project_id, orders(caller)
     old = ordering.runs.get(project, run_id)
@@ -216,7 +222,7 @@ def retry_run(run_id: Id, caller: Caller, once: OnlyOnce, response: Response) ->
 
 
 @router.get("/{run_id}/steps", responses=responses(404))
-def list_run_steps(run_id: Id, caller: Caller) -> RunSteps:
+def list_run_steps(run_id: Id, caller: Reader) -> RunSteps:
     """What the components of the flow did, attempt by attempt."""
     attempts = _attempts(caller.project_id, run_id)
     names = set(AttemptSteps.model_fields)
@@ -224,7 +230,7 @@ def list_run_steps(run_id: Id, caller: Caller) -> RunSteps:
 
 
 @router.get("/{run_id}/logs", responses=responses(404))
-def list_run_logs(run_id: Id, caller: Caller) -> RunLogs:
+def list_run_logs(run_id: Id, caller: Reader) -> RunLogs:
     """What happened, line by line, attempt by attempt."""
     attempts = _attempts(caller.project_id, run_id)
     return RunLogs(items=[AttemptLog(attempt=page.number, lines=page.logs) for page in attempts])

@@ -1,14 +1,16 @@
 """Schedules: when workflows run by themselves."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from functions.api import BASE, etags, starting, table
+from functions.api.auth import Caller
 from functions.api.bodies import Patch, RecordId, RetryPatch
-from functions.api.dependencies import Caller, Id, IfMatch, Wait, author, deadline, orders
+from functions.api.dependencies import Id, IfMatch, Wait, author, deadline, may, orders
 from functions.api.errors import responses
 from functions.api.idempotency import OnlyOnce, Work, existing
 from functions.api.pages import Page, Paged
@@ -19,20 +21,30 @@ from functions.api.sweeps import SweepAnswer, SweepFields
 from functions.api.views import RunView
 from shared import wiring
 from shared.domain import schedule as rules
+from shared.domain.act import Detail
 from shared.domain.overlap import Overlap
 from shared.domain.recurrence import Kind
+from shared.domain.role import Permission
 from shared.domain.run import Run
 from shared.domain.schedule import Schedule, ScheduleSettings, ScheduleState
 from shared.domain.timing import Expression
 from shared.domain.workflow import InputText, Name, ShortText, Tweaks
 from shared.errors import Invalid
 from shared.services import sweeping
+from shared.services.auditing import note_bulk
 from shared.services.standing import standing
 from shared.services.triggering import trigger
+from shared.services.versioning import Author
 
 router = table.router("schedules")
 
+Reader = Annotated[Caller, may(Permission.schedules_read)]
+Editor = Annotated[Caller, may(Permission.schedules_write)]
+Operator = Annotated[Caller, may(Permission.schedules_operate)]
+RunReader = Annotated[Caller, may(Permission.runs_read)]
+
 Enabled = Annotated[bool, Field(strict=True, description="Off: it is paused.")]
+
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 OfWorkflow = Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 InState = Annotated[ScheduleState | None, Query()]
@@ -89,7 +101,7 @@ class ScheduleSweep(SweepFields):
 
 
 @router.post("", status_code=201, responses=responses(409))
-def create_schedule(body: ScheduleFields, caller: Caller, once: OnlyOnce, response: Response) -> ScheduleView:
+def create_schedule(body: ScheduleFields, caller: Editor, once: OnlyOnce, response: Response) -> ScheduleView:
     """Have a workflow run by itself. What is due within minutes is on its way before the answer is."""
     project, scheduling = caller.project_id, wiring.scheduling()
 
@@ -104,7 +116,7 @@ def create_schedule(body: ScheduleFields, caller: Caller, once: OnlyOnce, respon
 
 @router.get("", responses=responses(400))
 def list_schedules(
-    caller: Caller, paged: Paged, workflow_id: OfWorkflow = None, state: InState = None
+    caller: Reader, paged: Paged, workflow_id: OfWorkflow = None, state: InState = None
 ) -> Page[ScheduleView]:
     """The schedules of the project, newest first. A filter may give a short page that goes on."""
     project, now = caller.project_id, wiring.now()
@@ -114,38 +126,39 @@ def list_schedules(
 
 
 @router.post("/pause", responses=responses(400))
-def pause_schedules(body: ScheduleSweep, caller: Caller) -> SweepAnswer:
+def pause_schedules(body: ScheduleSweep, caller: Operator) -> SweepAnswer:
     """Pause all schedules that a filter finds (the active, unless it says which), up to 500 per call as time allows."""
     if body.state is ScheduleState.paused:
         raise Invalid("Those are paused already.", "/state")
     scheduling = wiring.scheduling()
 
     def pause(schedule: Schedule) -> Schedule:
-        return scheduling.pause(author(caller, wiring.now()), schedule.id, None, etags.guard(None))
+        return scheduling.pause(_in_bulk(caller), schedule.id, None, etags.guard(None))
 
-    admits = _filter(body.workflow_id, body.state or ScheduleState.active)
-    return _switch_all(body, caller, "pause", admits, pause)
+    body = body.model_copy(update={"state": body.state or ScheduleState.active})
+    return _switch_all(body, caller, "pause", _filter(body.workflow_id, body.state), pause)
 
 
 @router.post("/resume", responses=responses(400))
-def resume_schedules(body: ScheduleSweep, caller: Caller) -> SweepAnswer:
+def resume_schedules(body: ScheduleSweep, caller: Operator) -> SweepAnswer:
     """Resume all paused schedules that a filter finds, up to 500 per call as time allows. Those that cannot be
     evaluated any more stay paused."""
     if body.state not in (None, ScheduleState.paused):
         raise Invalid("Only paused schedules can be resumed.", "/state")
-    scheduling, is_paused = wiring.scheduling(), _filter(body.workflow_id, ScheduleState.paused)
+    body = body.model_copy(update={"state": ScheduleState.paused})
+    scheduling, is_paused = wiring.scheduling(), _filter(body.workflow_id, body.state)
 
     def admits(schedule: Schedule) -> bool:
         return is_paused(schedule) and rules.problem(schedule) is None
 
     def resume(schedule: Schedule) -> Schedule:
-        return scheduling.resume(author(caller, wiring.now()), schedule.id, etags.guard(None))
+        return scheduling.resume(_in_bulk(caller), schedule.id, etags.guard(None))
 
     return _switch_all(body, caller, "resume", admits, resume)
 
 
 @router.get("/{schedule_id}", responses=responses(404))
-def get_schedule(schedule_id: Id, caller: Caller, response: Response) -> ScheduleDetail:
+def get_schedule(schedule_id: Id, caller: Reader, response: Response) -> ScheduleDetail:
     """One schedule, when it fires next, and how it stands."""
     schedules, now = wiring.schedules(), wiring.now()
     schedule = etags.stamp(response, schedules.get(caller.project_id, schedule_id))
@@ -155,7 +168,7 @@ def get_schedule(schedule_id: Id, caller: Caller, response: Response) -> Schedul
 
 @router.patch("/{schedule_id}", responses=responses(404, 409, 412))
 def update_schedule(
-    schedule_id: Id, body: SchedulePatch, caller: Caller, response: Response, if_match: IfMatch = None
+    schedule_id: Id, body: SchedulePatch, caller: Editor, response: Response, if_match: IfMatch = None
 ) -> ScheduleView:
     """Change what the body names. It counts at once: a run that has not started yet is called off if it no longer is
     due, and gets the new input if it is."""
@@ -170,11 +183,11 @@ def update_schedule(
 
 
 @router.delete("/{schedule_id}", status_code=204, responses=responses(404, 412))
-def delete_schedule(schedule_id: Id, caller: Caller, if_match: IfMatch = None) -> None:
+def delete_schedule(schedule_id: Id, caller: Editor, if_match: IfMatch = None) -> None:
     """Remove a schedule, with its input. Its runs that have not started will not; the others go on and stay, as
     history."""
-    scheduling = wiring.scheduling()
-    scheduling.delete(caller.project_id, schedule_id, etags.guard(if_match))
+    scheduling, by = wiring.scheduling(), author(caller, wiring.now())
+    scheduling.delete(by, schedule_id, etags.guard(if_match))
     scheduling.forget_inputs(caller.project_id, schedule_id)
 
 
@@ -182,7 +195,7 @@ def delete_schedule(schedule_id: Id, caller: Caller, if_match: IfMatch = None) -
 def pause_schedule(
     schedule_id: Id,
     body: Annotated[PauseFields, Body(default_factory=PauseFields)],
-    caller: Caller,
+    caller: Operator,
     response: Response,
 ) -> ScheduleView:
     """Have it fire no more until it is resumed. Its runs that have not started will not."""
@@ -191,7 +204,7 @@ def pause_schedule(
 
 
 @router.post("/{schedule_id}/resume", responses=responses(404))
-def resume_schedule(schedule_id: Id, caller: Caller, response: Response) -> ScheduleView:
+def resume_schedule(schedule_id: Id, caller: Operator, response: Response) -> ScheduleView:
     """Have it fire again from now on. What fell into its pause was not missed."""
     by = author(caller, wiring.now())
     return _answer(wiring.scheduling().resume(by, schedule_id, etags.guard(None)), response)
@@ -201,7 +214,7 @@ def resume_schedule(schedule_id: Id, caller: Caller, response: Response) -> Sche
 def trigger_schedule(
     schedule_id: Id,
     body: Annotated[TriggerFields, Body(default_factory=TriggerFields)],
-    caller: Caller,
+    caller: Operator,
     once: OnlyOnce,
     response: Response,
     wait: Wait = 0,
@@ -220,7 +233,7 @@ def trigger_schedule(
 
 
 @router.get("/{schedule_id}/runs", responses=responses(400, 404))
-def list_schedule_runs(schedule_id: Id, caller: Caller, paged: Paged, wanted: RunQuery) -> Page[Run]:
+def list_schedule_runs(schedule_id: Id, caller: RunReader, paged: Paged, wanted: RunQuery) -> Page[Run]:
     """The runs of a schedule, newest first: those of its clock, those triggered by hand, and those of backfills."""
     project = caller.project_id
     wiring.schedules().get(project, schedule_id)
@@ -230,6 +243,10 @@ def list_schedule_runs(schedule_id: Id, caller: Caller, paged: Paged, wanted: Ru
 
 def _answer(schedule: Schedule, response: Response) -> ScheduleView:
     return schedule_view(etags.stamp(response, schedule), wiring.now(), wiring.payloads())
+
+
+def _in_bulk(caller: Caller) -> Author:
+    return replace(author(caller, wiring.now()), in_bulk=True)
 
 
 def _filter(workflow_id: str | None, wanted: ScheduleState | None) -> Callable[[Schedule], bool]:
@@ -250,6 +267,10 @@ def _switch_all(
 ) -> SweepAnswer:
     project, until = caller.project_id, deadline()
     page = wiring.schedules().list(project, limit=body.limit, after=body.after(project, verb), admits=admits)
+    if page.items:
+        said: Detail = body.model_dump(mode="json", include={"workflow_id", "state"}, exclude_none=True)
+        said["matched"] = len(page.items)
+        note_bulk(author(caller, wiring.now()), f"schedules.{verb}d", said, wiring.audit())
     return body.answer(project, verb, sweeping.switch_all(page, until, switch))
 
 

@@ -7,20 +7,27 @@ from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.api import BASE, etags, table
+from functions.api.auth import Caller
 from functions.api.bodies import Patch
-from functions.api.dependencies import Caller, Id, IfMatch, Verify, author, connect, deadline
+from functions.api.dependencies import Id, IfMatch, Verify, author, connect, deadline, may
 from functions.api.errors import Refusal, refusal, responses
 from functions.api.idempotency import OnlyOnce, Work, existing
 from functions.api.pages import Page, Paged
 from functions.api.views import SourceView, source_view
 from shared import wiring
 from shared.domain.flow import RemoteFlow
+from shared.domain.role import Permission
 from shared.domain.source import MAX_CONCURRENCY, Source, SourceName, SourceStatus, SourceUrl
 from shared.services import connecting, syncing
 from shared.services.connecting import SourceChange
 from shared.services.syncing import SyncResult, SyncStatus
+from shared.settings import settings
 
 router = table.router("sources")
+
+Reader = Annotated[Caller, may(Permission.sources_read)]
+Editor = Annotated[Caller, may(Permission.sources_write)]
+Importer = Annotated[Caller, may(Permission.workflows_write)]
 
 SYNC_TIME = timedelta(seconds=12)  # for one page of a sync; the last flow has what is left of the request's time
 
@@ -70,7 +77,7 @@ class SyncItem(BaseModel):
 @router.post("", status_code=201, responses=responses(409))
 def create_source(
     body: SourceFields,
-    caller: Caller,
+    caller: Editor,
     once: OnlyOnce,
     response: Response,
     verify: Verify = True,
@@ -82,7 +89,14 @@ def create_source(
         fields = body.model_dump(exclude={"api_key"})
         source = Source(id=work.id("src"), project_id=project, created_at=work.at, updated_at=work.at, **fields)
         return connecting.add(
-            source, body.api_key, verify=verify, cipher=wiring.cipher(), connect=connects, sources=sources
+            author(caller, work.at),
+            source,
+            body.api_key,
+            verify=verify,
+            allowed=settings().outbound,
+            cipher=wiring.cipher(),
+            connect=connects,
+            sources=sources,
         )
 
     source = once.do(caller, body, lambda work: existing(sources.get, project, work.id("src")), add)
@@ -91,7 +105,7 @@ def create_source(
 
 
 @router.get("", responses=responses(400))
-def list_sources(caller: Caller, paged: Paged) -> Page[SourceView]:
+def list_sources(caller: Reader, paged: Paged) -> Page[SourceView]:
     """The sources of the project, newest first."""
     project = caller.project_id
     found = wiring.sources().list(project, limit=paged.limit, after=paged.after(project))
@@ -99,7 +113,7 @@ def list_sources(caller: Caller, paged: Paged) -> Page[SourceView]:
 
 
 @router.get("/{source_id}", responses=responses(404))
-def get_source(source_id: Id, caller: Caller, response: Response) -> SourceView:
+def get_source(source_id: Id, caller: Reader, response: Response) -> SourceView:
     """One source, with what the last look at it found."""
     return source_view(etags.stamp(response, wiring.sources().get(caller.project_id, source_id)))
 
@@ -108,7 +122,7 @@ def get_source(source_id: Id, caller: Caller, response: Response) -> SourceView:
 def update_source(
     source_id: Id,
     body: SourcePatch,
-    caller: Caller,
+    caller: Editor,
     response: Response,
     if_match: IfMatch = None,
     verify: Verify = True,
@@ -121,12 +135,12 @@ def update_source(
         api_key=body.api_key,
     )
     source = connecting.change(
-        caller.project_id,
+        author(caller, wiring.now()),
         source_id,
         wanted,
-        wiring.now(),
         etags.guard(if_match),
         verify=verify,
+        allowed=settings().outbound,
         cipher=wiring.cipher(),
         connect=connect(caller, deadline()),
         sources=wiring.sources(),
@@ -137,13 +151,13 @@ def update_source(
 @router.delete("/{source_id}", status_code=204, responses=responses(404, 409, 412))
 def delete_source(
     source_id: Id,
-    caller: Caller,
+    caller: Editor,
     if_match: IfMatch = None,
     cascade: Cascade = False,
 ) -> None:
     """Remove a source. While workflows use it, it takes `cascade`; they stay, disabled."""
     connecting.delete(
-        caller.project_id,
+        author(caller, wiring.now()),
         source_id,
         etags.guard(if_match),
         deadline(),
@@ -154,7 +168,7 @@ def delete_source(
 
 
 @router.post("/{source_id}/check", responses=responses(404))
-def check_source(source_id: Id, caller: Caller, response: Response) -> SourceView:
+def check_source(source_id: Id, caller: Editor, response: Response) -> SourceView:
     """Look whether it is there, what it is, and whether it takes the key. Bad news is an answer, not an error."""
     source = connecting.check(
         caller.project_id, source_id, wiring.now(), connect=connect(caller, deadline()), sources=wiring.sources()
@@ -163,7 +177,7 @@ def check_source(source_id: Id, caller: Caller, response: Response) -> SourceVie
 
 
 @router.get("/{source_id}/flows", responses=responses(400, 404, 502))
-def list_source_flows(source_id: Id, caller: Caller, paged: Paged) -> Page[RemoteFlow]:
+def list_source_flows(source_id: Id, caller: Reader, paged: Paged) -> Page[RemoteFlow]:
     """The flows that could be imported, as the source lists them now."""
     page = int(paged.after(caller.project_id) or 1)
     found = connecting.flows(
@@ -179,7 +193,7 @@ def list_source_flows(source_id: Id, caller: Caller, paged: Paged) -> Page[Remot
 
 
 @router.post("/{source_id}/sync", responses=responses(400, 404, 502))
-def sync_source(source_id: Id, caller: Caller, paged: Paged) -> Page[SyncItem]:
+def sync_source(source_id: Id, caller: Importer, paged: Paged) -> Page[SyncItem]:
     """Refresh the imported flows from their source: up to fifty per call, the others with `next_cursor`."""
     now = wiring.now()
     found = syncing.sync_all(

@@ -6,14 +6,16 @@ from fastapi import Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.api import BASE, etags, starting, table
+from functions.api.auth import Caller
 from functions.api.bodies import Patch, RecordId, RetryPatch, RunFields
-from functions.api.dependencies import Caller, Id, IfMatch, Wait, author, connect, deadline
+from functions.api.dependencies import Id, IfMatch, Wait, author, connect, deadline, may
 from functions.api.errors import responses
 from functions.api.idempotency import OnlyOnce, Work, existing
 from functions.api.pages import Page, Paged
 from functions.api.starting import RunQuery
 from functions.api.views import RunView, VersionView, version_view
 from shared import wiring
+from shared.domain.role import Permission
 from shared.domain.run import Run
 from shared.domain.workflow import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -30,7 +32,13 @@ from shared.services.importing import Wish
 
 router = table.router("workflows")
 
+Reader = Annotated[Caller, may(Permission.workflows_read)]
+Editor = Annotated[Caller, may(Permission.workflows_write)]
+Starter = Annotated[Caller, may(Permission.runs_create)]
+RunReader = Annotated[Caller, may(Permission.runs_read)]
+
 FlowId = Annotated[str, Field(min_length=1, max_length=200, description="LangFlow's id of the flow.")]
+
 VersionNumber = Annotated[int, Path(ge=1, le=99_999_999)]
 Cascade = Annotated[bool, Query(description="Pause the schedules that use it first, instead of refusing.")]
 Again = Annotated[bool, Query(description="Import it once more although there is a workflow of this flow.")]
@@ -96,7 +104,7 @@ class Rollback(BaseModel):
 
 
 @router.post("", status_code=201)
-def create_workflow(body: WorkflowFields, caller: Caller, once: OnlyOnce, response: Response) -> Workflow:
+def create_workflow(body: WorkflowFields, caller: Editor, once: OnlyOnce, response: Response) -> Workflow:
     """Make a workflow by hand, without asking the source about the flow."""
     project, workflows = caller.project_id, wiring.workflows()
 
@@ -117,7 +125,7 @@ def create_workflow(body: WorkflowFields, caller: Caller, once: OnlyOnce, respon
 
 @router.post("/import", status_code=201, responses=responses(409, 502))
 def import_workflow(
-    body: WorkflowImport, caller: Caller, once: OnlyOnce, response: Response, again: Again = False
+    body: WorkflowImport, caller: Editor, once: OnlyOnce, response: Response, again: Again = False
 ) -> Workflow:
     """Make a workflow of a flow as its source has it now. Secrets in its definition are not kept."""
     project, workflows, until = caller.project_id, wiring.workflows(), deadline()
@@ -139,21 +147,21 @@ def import_workflow(
 
 
 @router.get("", responses=responses(400))
-def list_workflows(caller: Caller, paged: Paged) -> Page[Workflow]:
+def list_workflows(caller: Reader, paged: Paged) -> Page[Workflow]:
     """The workflows of the project, newest first."""
     project = caller.project_id
     return paged.slice(project, wiring.workflows().list(project, limit=paged.limit, after=paged.after(project)))
 
 
 @router.get("/{workflow_id}", responses=responses(404))
-def get_workflow(workflow_id: Id, caller: Caller, response: Response) -> Workflow:
+def get_workflow(workflow_id: Id, caller: Reader, response: Response) -> Workflow:
     """One workflow, with the inputs and outputs that its flow was found to have."""
     return etags.stamp(response, wiring.workflows().get(caller.project_id, workflow_id))
 
 
 @router.patch("/{workflow_id}", responses=responses(404, 409, 412))
 def update_workflow(
-    workflow_id: Id, body: WorkflowPatch, caller: Caller, response: Response, if_match: IfMatch = None
+    workflow_id: Id, body: WorkflowPatch, caller: Editor, response: Response, if_match: IfMatch = None
 ) -> Workflow:
     """Change what the body names. New settings are a new version."""
     workflow = versioning.edit(
@@ -169,7 +177,7 @@ def update_workflow(
 
 
 @router.delete("/{workflow_id}", status_code=204, responses=responses(404, 409, 412))
-def delete_workflow(workflow_id: Id, caller: Caller, if_match: IfMatch = None, cascade: Cascade = False) -> None:
+def delete_workflow(workflow_id: Id, caller: Editor, if_match: IfMatch = None, cascade: Cascade = False) -> None:
     """Remove a workflow that has no unfinished runs. The finished ones stay, as history.
 
     While schedules use it, it takes `cascade`; they stay, paused, and what they have made ahead will not start.
@@ -187,7 +195,7 @@ def delete_workflow(workflow_id: Id, caller: Caller, if_match: IfMatch = None, c
 
 
 @router.post("/{workflow_id}/sync", responses=responses(404, 409, 502))
-def sync_workflow(workflow_id: Id, caller: Caller, response: Response) -> Workflow:
+def sync_workflow(workflow_id: Id, caller: Editor, response: Response) -> Workflow:
     """Fetch the flow again from its source. If it changed, that is a new version."""
     workflow = importing.sync(
         author(caller, wiring.now()),
@@ -201,7 +209,7 @@ def sync_workflow(workflow_id: Id, caller: Caller, response: Response) -> Workfl
 
 
 @router.get("/{workflow_id}/versions", responses=responses(400, 404))
-def list_workflow_versions(workflow_id: Id, caller: Caller, paged: Paged) -> Page[WorkflowVersion]:
+def list_workflow_versions(workflow_id: Id, caller: Reader, paged: Paged) -> Page[WorkflowVersion]:
     """The versions of a workflow, newest first."""
     project, workflows = caller.project_id, wiring.workflows()
     workflows.get(project, workflow_id)
@@ -211,14 +219,14 @@ def list_workflow_versions(workflow_id: Id, caller: Caller, paged: Paged) -> Pag
 
 
 @router.get("/{workflow_id}/versions/{number}", responses=responses(404))
-def get_workflow_version(workflow_id: Id, number: VersionNumber, caller: Caller) -> VersionView:
+def get_workflow_version(workflow_id: Id, number: VersionNumber, caller: Reader) -> VersionView:
     """One version, with a link to the flow's definition as it was then."""
     version = wiring.workflows().get_version(caller.project_id, workflow_id, number)
     return version_view(version, wiring.payloads())
 
 
 @router.post("/{workflow_id}/rollback", responses=responses(404))
-def rollback_workflow(workflow_id: Id, body: RollbackFields, caller: Caller, response: Response) -> Rollback:
+def rollback_workflow(workflow_id: Id, body: RollbackFields, caller: Editor, response: Response) -> Rollback:
     """Bring the settings of an earlier version back, as a new version. The flow itself stays as its source has it."""
     by = author(caller, wiring.now())
     done = versioning.rollback(by, workflow_id, body.version, workflows=wiring.workflows())
@@ -228,14 +236,14 @@ def rollback_workflow(workflow_id: Id, body: RollbackFields, caller: Caller, res
 
 @router.post("/{workflow_id}/runs", status_code=202, responses={**starting.ENDED, **responses(404, 409)})
 def create_workflow_run(
-    workflow_id: Id, body: RunFields, caller: Caller, once: OnlyOnce, response: Response, wait: Wait = 0
+    workflow_id: Id, body: RunFields, caller: Starter, once: OnlyOnce, response: Response, wait: Wait = 0
 ) -> RunView:
     """Run a workflow."""
     return starting.start(workflow_id, body, wait, caller, once, response)
 
 
 @router.get("/{workflow_id}/runs", responses=responses(400, 404))
-def list_workflow_runs(workflow_id: Id, caller: Caller, paged: Paged, wanted: RunQuery) -> Page[Run]:
+def list_workflow_runs(workflow_id: Id, caller: RunReader, paged: Paged, wanted: RunQuery) -> Page[Run]:
     """The runs of a workflow, newest first."""
     project = caller.project_id
     wiring.workflows().get(project, workflow_id)

@@ -1,20 +1,24 @@
 """The API as its callers meet it: `api` is an HTTP client with a valid key, `langflow` the server behind a source."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from functions.api import dependencies
 from shared import wiring
 from shared.domain.source import Source
 from shared.langflow import LangFlow
 from shared.queue import RunQueue
 from tests.fakes import Clock
+from tests.integration.api import people
+from tests.integration.api.people import Invite, Outbox, Person
 from tests.integration.api.schedules import Body, Sent
 from tests.integration.api.wire import LambdaTransport, LangFlowServer, a_flow
-from tests.integration.conftest import API_KEY, Aws
+from tests.integration.conftest import API_KEY, Aws, forget
 
 Json = dict[str, Any]
 
@@ -104,6 +108,45 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
 
     monkeypatch.setattr(RunQueue, "send", record)
     return deliveries
+
+
+@pytest.fixture
+def outbox(aws: Aws, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outbox:
+    """Mail goes into a folder; asking for a password is not held up; and nothing happens at the same time."""
+    clock._step = timedelta(milliseconds=1)
+    monkeypatch.setenv("SPARK_OUTBOX", str(tmp_path))
+    forget()
+    monkeypatch.setattr(dependencies, "sleep", lambda seconds: None)
+    return Outbox(tmp_path / "outbox.jsonl")
+
+
+@pytest.fixture
+def owner(outbox: Outbox) -> Person:
+    """The one to whom the deployment belongs."""
+    assert people.register().status_code == 201
+    return people.log_in()
+
+
+@pytest.fixture
+def invite(owner: Person, outbox: Outbox) -> Invite:
+    """Have somebody join, as the owner wants it, who was not here before."""
+
+    def join(role: str, email: str = people.OTHER, **where: Any) -> Person:
+        made(owner.api.post("/invitations", json={"email": email, "role": role, **where}))
+        assert people.register(email=email, name="Bob", invitation=outbox.token(email)).status_code == 201
+        return people.log_in(email)
+
+    return join
+
+
+@pytest.fixture
+def tell_count(record_property: Callable[[str, object], None]) -> Callable[[str, int], None]:
+    """Has the end of the test run say how much was tried: `tests/conftest.py` adds the numbers up."""
+
+    def tell(what: str, number: int) -> None:
+        record_property(f"count: {what}", number)
+
+    return tell
 
 
 def client(key: str | None) -> httpx.Client:

@@ -15,7 +15,7 @@ from shared.domain.api_key import read_key
 from shared.store.api_keys import ApiKeyStore
 from tests.integration.api.conftest import client
 from tests.integration.api.wire import problem
-from tests.integration.conftest import API_KEY, Aws
+from tests.integration.conftest import API_KEY, Aws, forget
 
 Json = dict[str, Any]
 Order = Callable[..., Json]
@@ -33,20 +33,45 @@ class TestKeys:
 
     def test_the_first_key_becomes_a_key_like_others(self, api: httpx.Client, aws: Aws) -> None:
         assert api.get("/runs").status_code == 200
-        key = wiring.api_keys().find("bootstrap")
+        key = wiring.api_keys().by_id("bootstrap")
         presented = read_key(API_KEY)
         assert key is not None
         assert presented is not None
-        assert presented.opens(key)
-        assert wiring.projects().get("default").name == "Default"
+        assert presented.opens(key, wiring.now())
+        assert wiring.projects().by_id("default").name == "Default"
         assert API_KEY.rpartition("_")[2] not in str(aws.items())
+
+    @pytest.mark.parametrize("secret_changed", [False, True])
+    def test_a_table_from_before_there_were_roles_is_brought_up_to_date(
+        self, api: httpx.Client, aws: Aws, secret_changed: bool
+    ) -> None:
+        """Its first key opens at once, but there is no organization, and no list names its project or its key."""
+        presented = read_key(API_KEY)
+        assert presented is not None
+        common = {"sk": "RECORD", "schema": "1", "revision": "1", "created_at": "2030-01-01T12:00:00.000Z"}
+        hash = "0" * 64 if secret_changed else presented.hash
+        old_items = [
+            {"pk": "PROJECT#default", "project_id": "default", "name": "Mine", "retention_days": "7"},
+            {"pk": "KEY#bootstrap", "id": "bootstrap", "project_id": "default", "name": "first", "hash": hash},
+        ]
+        numbers = {"schema", "revision", "retention_days"}
+        for item in old_items:
+            wire = {name: {"N" if name in numbers else "S": value} for name, value in {**common, **item}.items()}
+            aws.dynamodb.put_item(TableName=aws.table, Item=wire)
+        assert api.get("/auth/me").json()["role"] == "owner"
+        forget()
+        assert [one["id"] for one in api.get("/organizations").json()["items"]] == ["default"]
+        projects = api.get("/projects").json()["items"]
+        assert [(one["id"], one["name"], one["retention_days"]) for one in projects] == [("default", "Mine", 7)]
+        assert [one["id"] for one in api.get("/api-keys").json()["items"]] == ["bootstrap"]
+        assert wiring.projects().by_id("default").revision == 2, "once is enough"
 
     def test_a_known_key_is_not_looked_up_for_a_minute(
         self, api: httpx.Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         lookups: list[str] = []
-        find = ApiKeyStore.find
-        monkeypatch.setattr(ApiKeyStore, "find", lambda store, key: lookups.append(key) or find(store, key))
+        find = ApiKeyStore.by_id
+        monkeypatch.setattr(ApiKeyStore, "by_id", lambda store, key, **_: lookups.append(key) or find(store, key))
         for _ in range(3):
             api.get("/runs")
         assert len(lookups) == 1

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from functions.api.routers import schedules
 from shared import payloads, wiring
+from shared.domain.act import Act
 from shared.domain.overlap import Slot
 from shared.domain.record import id_time
 from shared.domain.schedule import Schedule
@@ -33,17 +34,17 @@ def several(api: httpx.Client, body: Body, number: int, **settings: Any) -> list
     return ids
 
 
-def overtaken(name: str) -> Callable[[ScheduleStore, Schedule | None, Schedule], Schedule]:
+def overtaken(name: str) -> Callable[[ScheduleStore, Schedule | None, Schedule, Act | None], Schedule]:
     """A save before which somebody else gives the schedule another name."""
     save, calls = ScheduleStore.save, list[int]()
 
-    def race(store: ScheduleStore, before: Schedule | None, after: Schedule) -> Schedule:
+    def race(store: ScheduleStore, before: Schedule | None, after: Schedule, act: Act | None) -> Schedule:
         calls.append(1)
         if len(calls) == 1:
             current = store.get(after.project_id, after.id)
             settings = current.settings.model_copy(update={"name": name})
             save(store, current, current.model_copy(update={"settings": settings}))
-        return save(store, before, after)
+        return save(store, before, after, act)
 
     return race
 
@@ -511,9 +512,9 @@ class TestPausing:
             made(api.post("/schedules", json=body()))
         save = ScheduleStore.save
 
-        def slowly(store: ScheduleStore, before: Schedule | None, after: Schedule) -> Schedule:
+        def slowly(store: ScheduleStore, before: Schedule | None, after: Schedule, act: Act | None) -> Schedule:
             monday.forward(10)
-            return save(store, before, after)
+            return save(store, before, after, act)
 
         monkeypatch.setattr(ScheduleStore, "save", slowly)
         first = api.post("/schedules/pause", json={}).json()

@@ -1,5 +1,6 @@
 """Sources over HTTP."""
 
+import socket
 from datetime import timedelta
 from typing import Any
 
@@ -7,6 +8,7 @@ import httpx
 import pytest
 
 from shared import wiring
+from shared.domain.act import Act
 from shared.domain.source import Source
 from shared.domain.workflow import Workflow
 from shared.errors import Conflict, NotFound
@@ -75,7 +77,6 @@ def test_something_that_is_no_langflow_is_refused(api: httpx.Client, langflow: L
         "http://langflow.test/?a=1",
         "http://langflow.test/#top",
         "http://langflow.test:99999",
-        "http://169.254.169.254",
         "http://lang flow.test",
         "http://" + "a" * 500,
         "http://[::1",
@@ -84,6 +85,71 @@ def test_something_that_is_no_langflow_is_refused(api: httpx.Client, langflow: L
 def test_urls_that_cannot_be_a_langflow_are_refused(api: httpx.Client, url: str) -> None:
     refused = problem(api.post("/sources", json={**NEW, "url": url}), 422, "invalid")
     assert refused["errors"][0]["pointer"] == "/url"
+
+
+INSIDE = [
+    "http://169.254.169.254",
+    "http://[fe80::1]",
+    "http://[::ffff:169.254.169.254]/latest",
+    "http://169.254.170.2",
+    "http://[fd00:ec2::254]",
+    "http://127.0.0.1:9001",
+    "http://10.0.0.1:7860",
+    "http://192.168.0.1",
+    "http://[::1]:7860",
+    "http://[::ffff:10.0.0.1]",
+    "https://2851995902",
+    "http://0xa9fea9fe",
+    "http://169.254.43518",
+    "http://10.1.",
+    "http://0",
+]
+
+
+@pytest.mark.parametrize("query", ["", "?verify=false"])
+@pytest.mark.parametrize("url", INSIDE)
+def test_an_address_that_is_not_public_is_refused_unseen(
+    api: httpx.Client, langflow: LangFlowServer, url: str, query: str
+) -> None:
+    refused = problem(api.post(f"/sources{query}", json={**NEW, "url": url}), 422, "invalid")
+    assert refused["errors"][0]["pointer"] == "/url"
+    assert "OutboundAllow" in refused["detail"]
+    assert langflow.requests == []
+    assert api.get("/sources").json()["items"] == []
+
+
+@pytest.mark.parametrize("query", ["", "?verify=false"])
+def test_a_source_cannot_move_inside_either(
+    api: httpx.Client, source: Json, langflow: LangFlowServer, query: str
+) -> None:
+    path = f"/sources/{source['id']}"
+    refused = problem(api.patch(f"{path}{query}", json={"url": "http://169.254.169.254"}), 422, "invalid")
+    assert refused["errors"][0]["pointer"] == "/url"
+    assert api.get(path).json()["url"] == "http://langflow.test"
+
+
+def test_an_address_that_the_deployment_allows_can_be_a_source(api: httpx.Client, langflow: LangFlowServer) -> None:
+    assert made(api.post("/sources", json={**NEW, "url": "http://127.0.0.1:7860"}))["check"]["reachable"] is True
+
+
+@pytest.mark.parametrize("name", ["inside.test", "169.254.169.254.nip.test"])
+def test_a_name_that_leads_inside_is_refused_and_nobody_learns_where_it_leads(
+    api: httpx.Client, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(None, None, None, "", ("10.1.2.3", 80))])
+    refused = problem(api.post("/sources", json={**NEW, "url": f"http://{name}"}), 422, "source_not_verified")
+    assert refused["errors"][0]["pointer"] == "/url"
+    assert "OutboundAllow" in refused["detail"]
+    assert "10.1.2.3" not in str(refused)
+
+
+def test_a_name_that_moved_inside_is_not_asked_any_more(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(None, None, None, "", ("10.1.2.3", 80))])
+    path = f"/sources/{made(api.post('/sources?verify=false', json=NEW))['id']}"
+    found = api.post(f"{path}/check").json()["check"]
+    assert (found["reachable"], "OutboundAllow" in found["message"]) == (False, True)
+    assert "OutboundAllow" in problem(api.get(f"{path}/flows"), 502, "address_refused")["detail"]
+    assert "10.1.2.3" not in api.get(path).text
 
 
 def test_a_list_shows_the_newest_first_and_goes_on(api: httpx.Client) -> None:
@@ -247,11 +313,11 @@ def test_a_cascade_meets_a_workflow_that_changes(
 ) -> None:
     save, calls = WorkflowStore.save, list[int]()
 
-    def race(store: WorkflowStore, before: Workflow | None, after: Workflow) -> Workflow:
+    def race(store: WorkflowStore, before: Workflow | None, after: Workflow, act: Act | None) -> Workflow:
         calls.append(1)
         if len(calls) == 1:
             raise Conflict("lost")
-        return save(store, before, after)
+        return save(store, before, after, act)
 
     monkeypatch.setattr(WorkflowStore, "save", race)
     assert api.delete(f"/sources/{source['id']}?cascade=true").status_code == 204
@@ -261,7 +327,7 @@ def test_a_cascade_meets_a_workflow_that_changes(
 def test_a_change_that_is_always_overtaken_ends_before_the_function_does(
     api: httpx.Client, source: Json, langflow: LangFlowServer, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lose(store: SourceStore, before: Source | None, after: Source) -> Source:
+    def lose(store: SourceStore, before: Source | None, after: Source, act: Act | None) -> Source:
         raise Conflict("lost")
 
     monkeypatch.setattr(SourceStore, "save", lose)
@@ -306,9 +372,9 @@ def test_a_long_cascade_stops_in_time_and_goes_on(
         made(api.post("/workflows/import", json={"source_id": source["id"], "flow_id": id}))
     save = WorkflowStore.save
 
-    def slowly(store: WorkflowStore, before: Workflow | None, after: Workflow) -> Workflow:
+    def slowly(store: WorkflowStore, before: Workflow | None, after: Workflow, act: Act | None) -> Workflow:
         clock.forward(12)
-        return save(store, before, after)
+        return save(store, before, after, act)
 
     monkeypatch.setattr(WorkflowStore, "save", slowly)
     problem(api.delete(f"/sources/{source['id']}?cascade=true"), 503, "out_of_time")

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,11 @@ from typer.testing import CliRunner, Result
 
 from cli import config, main
 from cli.session import Surroundings
+from functions.api import dependencies
 from functions.executor.handler import handler as executor
 from shared import wiring
 from shared.domain.dead_letter import DeadLetter, DeadLetterReason
+from shared.store import keys
 from tests.integration.api.wire import LambdaTransport
 from tests.integration.conftest import API_KEY, Aws
 from tests.stub_langflow import StubLangFlow
@@ -67,7 +70,7 @@ def spark(deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Runs a command; whatever it prints, it prints no key."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("SPARK_URL", "SPARK_API_KEY", "SPARK_PROFILE"):
+    for name in ("SPARK_URL", "SPARK_API_KEY", "SPARK_PROFILE", "SPARK_PROJECT"):
         monkeypatch.delenv(name, raising=False)
     config.save_profile("test", "https://api.test", API_KEY)
 
@@ -251,6 +254,65 @@ def test_a_workflow_with_unfinished_runs_stays(spark: Spark, echo: Json, deploym
     assert run["id"] in spark("workflow", "delete", "Stub 1", "--yes", exits=4).stderr
 
 
+# ---------------------------------------------------------------- keys, projects, roles
+
+
+def test_a_key_is_made_used_rotated_and_revoked(spark: Spark) -> None:
+    made = spark("key", "create", "ci", "--role", "operator", "--valid-until", "90d")
+    key = made.stdout.strip()
+    config.save_profile("ci", "https://api.test", key)
+    spark("--profile", "ci", "run", "list")
+    assert "does not have" in spark("--profile", "ci", "key", "list", exits=4).stderr
+    assert "operator" in spark("key", "list").stdout
+    spark("key", "update", "ci", "--role", "editor", "--no-end")
+    assert document(spark("key", "get", "ci", "--json"))["valid_until"] is None
+    new = document(spark("key", "rotate", "ci", "--overlap", "1h", "--json"))["key"]
+    assert new.split("_")[:2] == key.split("_")[:2]
+    for text in (key, new):
+        config.save_profile("ci", "https://api.test", text)
+        spark("--profile", "ci", "run", "list")
+        assert text not in spark("key", "list", "--json").stdout
+    spark("key", "revoke", "ci", "--yes")
+    spark("key", "get", "ci", exits=4)
+
+
+def test_a_project_is_founded_worked_in_and_deleted(spark: Spark, langflow: StubLangFlow) -> None:
+    spark("project", "create", "Lab", "--retention-days", "7")
+    spark("project", "use", "Lab")
+    spark("source", "add", "lab", langflow.url, "--api-key", "-", input=f"{LANGFLOW_KEY}\n")
+    assert "lab" not in spark("source", "list", "--project", "default").stdout
+    assert "lab" in spark("--project", "Lab", "source", "list").stdout
+    id = document(spark("source", "get", "lab", "--json"))["id"]
+    assert id in spark("project", "delete", "Lab", "--yes", exits=4).stderr
+    spark("source", "delete", "lab", "--yes")
+    spark("project", "update", "Lab", "--name", "Old")
+    spark("project", "delete", "Old", "--yes")
+    dependencies.doorkeeper.cache_clear()  # or a minute later
+    assert "spark project use" in spark("source", "list", exits=4).stderr
+    spark("project", "use")
+    assert document(spark("source", "list", "--json")) == []
+
+
+def test_an_organization_is_renamed(spark: Spark) -> None:
+    assert "Default" in spark("org", "get").stdout
+    assert document(spark("org", "rename", "Acme", "--json"))["name"] == "Acme"
+    assert "Acme" in spark("org", "get").stdout
+
+
+def test_a_role_is_defined_given_and_kept_while_it_is_used(spark: Spark) -> None:
+    spark("role", "create", "on call", "--allow", "runs:read,runs:cancel", "--deny", "runs:create")
+    key = spark("key", "create", "night", "--role", "on call").stdout.strip()
+    assert "runs:cancel runs:read" in spark("role", "list").stdout
+    config.save_profile("night", "https://api.test", key)
+    spark("--profile", "night", "run", "list")
+    spark("--profile", "night", "source", "list", exits=4)
+    spark("role", "update", "on call", "--deny", "")
+    id = document(spark("key", "get", "night", "--json"))["id"]
+    assert id in spark("role", "delete", "on call", "--yes", exits=4).stderr
+    spark("key", "revoke", "night", "--yes")
+    spark("role", "delete", "on call", "--yes")
+
+
 # ---------------------------------------------------------------- the rest
 
 
@@ -278,3 +340,32 @@ def test_a_wrong_key_and_an_unknown_id_are_explained(spark: Spark) -> None:
     assert json.loads(unknown.stderr)["code"] == "not_found"
     config.save_profile("test", "https://api.test", "spk_wrong_" + "x" * 43)
     assert "spark config set test --api-key -" in spark("run", "list", exits=4).stderr
+
+
+# ---------------------------------------------------------------- audit
+
+
+def test_the_audit_log_is_verified_and_whoever_laid_hands_on_the_table_is_found_out(
+    spark: Spark, aws: Aws, echo: Json
+) -> None:
+    spark("workflow", "update", echo["id"], "--name", "Echo")
+    spark("source", "update", "lab", "--name", "böse")
+    wiring.ticker().tick(wiring.now() + timedelta(seconds=30), lambda shard: None)
+    assert "workflow.updated" in spark("audit", "list").stdout
+    assert len(spark("audit", "export").stdout.splitlines()) == 4
+    whole = document(spark("audit", "verify", "--json"))
+    assert (whole["is_whole"], whole["entries"], whole["seals"]) == (True, 4, 1)
+    spark("audit", "verify", "--seal", whole["newest_seal"])
+
+    entries = [item for item in aws.items() if item["sk"]["S"].startswith(keys.AUDIT_PREFIX)]
+    for entry in entries:
+        aws.dynamodb.put_item(TableName=aws.table, Item={**entry, "actor": {"S": "somebody else"}})
+        assert entry["record_id"]["S"] in spark("audit", "verify", exits=1).stdout
+        aws.dynamodb.delete_item(TableName=aws.table, Key={"pk": entry["pk"], "sk": entry["sk"]})
+        spark("audit", "verify", exits=1)
+        aws.dynamodb.put_item(TableName=aws.table, Item=entry)
+        spark("audit", "verify")
+    for entry in entries:
+        if entry["kind"]["S"] == "source":
+            aws.dynamodb.delete_item(TableName=aws.table, Key={"pk": entry["pk"], "sk": entry["sk"]})
+    assert "All of it is gone" in spark("audit", "verify", exits=1).stdout

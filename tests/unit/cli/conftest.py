@@ -33,7 +33,7 @@ class Clock:
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user with one profile and no variables."""
     folder = tmp_path_factory.mktemp("home")
-    for name in ("SPARK_URL", "SPARK_API_KEY", "SPARK_PROFILE", "FORCE_COLOR", "NO_COLOR"):
+    for name in ("SPARK_URL", "SPARK_API_KEY", "SPARK_PROFILE", "SPARK_PROJECT", "FORCE_COLOR", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))

@@ -1,5 +1,7 @@
 import stat
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,3 +91,27 @@ def test_what_is_no_web_address_is_refused(url: str) -> None:
 def test_it_works_without_a_file(home: Path) -> None:
     config.path().unlink()
     assert config.load().profiles == {}
+
+
+def test_no_command_undoes_what_another_writes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    config.keep_tokens("test", "access-1", "refresh-1")
+    write = config._write
+    other = threading.Thread(target=config.keep_tokens, args=("test", "access-2", "refresh-2"))
+
+    def slowly(document: Any) -> None:
+        monkeypatch.setattr(config, "_write", write)
+        other.start()
+        other.join(0.2)
+        write(document)
+
+    monkeypatch.setattr(config, "_write", slowly)
+    config.use_project("test", "prj_1")
+    other.join()
+    profile = config.load().profile("test")
+    assert (profile.refresh_token, profile.project) == ("refresh-2", "prj_1")
+
+
+def test_without_file_locks_it_works_for_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "fcntl", None)  # Windows
+    config.keep_tokens("test", "access-1", "refresh-1")
+    assert config.load().profile("test").refresh_token == "refresh-1"

@@ -2,12 +2,13 @@ import pytest
 from rich.text import Text
 
 from cli import tables
-from tests.fake_api import FakeApi, id_of
+from tests.fake_api import NOW, FakeApi, id_of
 from tests.unit.cli.conftest import Spark
 
 
 def test_a_short_id_is_the_end_of_it() -> None:
     assert tables.short("run_01JGJ0000000000000ABCDEFGH") == "ABCDEFGH"
+    assert tables.short("bootstrap") == "bootstrap"
     assert tables.short(None) == ""
 
 
@@ -34,6 +35,8 @@ def test_every_status_has_a_colour_and_a_sign(status: str) -> None:
         ["run", "list"],
         ["dead-letters", "list"],
         ["config", "list"],
+        ["key", "list"],
+        ["project", "list"],
     ],
 )
 def test_every_list_fits_eighty_columns_whatever_it_shows(api: FakeApi, spark: Spark, words: list[str]) -> None:
@@ -47,6 +50,8 @@ def test_every_list_fits_eighty_columns_whatever_it_shows(api: FakeApi, spark: S
     api.add_backfill(total=10_000, started=10_000)
     told = {"schedule_id": id_of("sch", 1), "origin": "backfill", "scheduled_for": "2029-12-01T09:00:30.000Z"}
     api.add_run(**told, status="completed", attempt=2, input=long, started_at="2030-01-01T09:00:00.000Z")
+    api.add_project(long)
+    api.add_key(long, role=id_of("rol", 1), last_used_at=NOW, valid_until="2031-01-01T00:00:00.000Z")
     api.add_dead_letter(reason="too_many_attempts", run_id=id_of("run", 1), message=long)
     shown = Text.from_ansi(spark(*words, env={"FORCE_COLOR": "1", "COLUMNS": "80"}).stdout).plain.splitlines()
     assert max(map(len, shown)) <= 80

@@ -227,14 +227,16 @@ def test_a_pass_that_meets_a_cancel_does_not_undo_it() -> None:
     assert now_of(world, backfill).status == "cancelled"
 
 
-@pytest.mark.parametrize("what", ["schedule", "workflow"])
-def test_a_backfill_whose_schedule_or_workflow_is_gone_is_cancelled(what: str) -> None:
+@pytest.mark.parametrize("what", ["schedule", "workflow", "project"])
+def test_a_backfill_whose_schedule_workflow_or_project_is_gone_is_cancelled(what: str) -> None:
     world, schedule = a_world()
     backfill = world.backfilling().start(a_backfill(world, schedule, 500))
     if what == "schedule":
         world.schedules.delete(schedule)
-    else:
+    elif what == "workflow":
         world.workflows.delete(world.workflow)
+    else:
+        world.projects.delete(world.project)
 
     world.tick()
 

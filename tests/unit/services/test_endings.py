@@ -1,15 +1,18 @@
 """What follows the end of a schedule's run: too many failures in a row pause it."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from shared.domain import firing
+from shared.domain.act import SPARK, Act
 from shared.domain.overlap import Overlap
 from shared.domain.run import Origin, Run, RunStatus, error_of
 from shared.domain.schedule import Schedule, run_id
 from shared.services.standing import Standing, standing
+from shared.store.audit import AuditFilter
 from tests.fakes import NOON
 from tests.world import (
     BROKEN,
@@ -232,6 +235,22 @@ def test_the_length_of_a_row_can_be_asked_for() -> None:
     assert world.endings().failed_in_a_row(schedule, 100) == 3
     assert world.endings().failed_in_a_row(schedule, 2) == 2
     assert world.endings().failed_in_a_row(a_schedule(9), 5) == 0
+
+
+def test_a_pause_is_in_the_audit_log_as_sparks_own() -> None:
+    world, schedule, runs = a_world("fff")
+    told: list[tuple[str, str, str]] = []
+
+    def act(project: str, action: str, reason: str) -> Act:
+        told.append((project, action, reason))
+        return Act(action, SPARK, "org_1", world.clock.at)
+
+    replace(world.endings(), act=act).ended(runs[-1])
+
+    assert told == [("default", "schedule.paused", "3 failed runs in a row.")]
+    (entry,) = world.audit.list("org_1", AuditFilter(), limit=9).items
+    assert (entry.actor, entry.action, entry.subject) == ("spark", "schedule.paused", schedule.id)
+    assert not world.now_of(schedule).enabled
 
 
 # ------------------------------------------------------------------------------------------------ projects

@@ -11,10 +11,10 @@ from shared.domain.message import Delivery
 from shared.domain.retry import RetryPolicy
 from shared.domain.run import Origin, RunStatus
 from shared.domain.schedule import Schedule, run_id
-from shared.services.firing import WORKFLOW_GONE, Fired, make
+from shared.services.firing import PROJECT_GONE, WORKFLOW_GONE, Fired, make
 from shared.store import keys
 from tests.fakes import NOON, Crash
-from tests.world import TICK, WAKE_AFTER, World, a_message, a_schedule, id_of
+from tests.world import TICK, WAKE_AFTER, World, a_message, a_project, a_schedule, a_workflow, id_of
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 WRITES = ("put_many", "put", "send", "put_all")
@@ -378,6 +378,30 @@ def test_a_schedule_made_with_a_workflow_that_quick_reads_do_not_show_yet_fires(
 
     assert world.now_of(schedule).enabled is True
     assert len(world.runs_of(schedule)) == 2
+
+
+def test_a_schedule_whose_project_was_deleted_is_paused_and_harms_no_other() -> None:
+    world = World()
+    left = world.workflows.save(None, a_workflow(2, project_id="prj_gone"))
+    lost, well = world.schedule(1, project_id="prj_gone", workflow_id=left.id), world.schedule(2)
+
+    assert fire(world, lost, well).runs == 2
+
+    paused = world.now_of(lost)
+    assert (paused.enabled, paused.pause_reason, paused.wake_at) == (False, PROJECT_GONE, None)
+    assert (len(world.runs_of(lost)), len(world.runs_of(well))) == (0, 2)
+    assert world.now_of(well).fired == 2
+
+
+def test_a_schedule_of_a_project_that_quick_reads_do_not_show_yet_fires() -> None:
+    world = World(lag=timedelta(seconds=10))
+    world.projects.save(None, a_project(project_id="prj_new"))
+    fresh = world.workflows.save(None, a_workflow(2, project_id="prj_new"))
+    schedule = world.schedule(project_id="prj_new", workflow_id=fresh.id)
+
+    assert fire(world, schedule).runs == 2
+
+    assert world.now_of(schedule).enabled is True
 
 
 def given_up(world: World, number: int = 1, **changes: Any) -> Schedule:

@@ -371,7 +371,7 @@ def test_a_guard_sees_the_schedule_and_may_refuse() -> None:
     for change in (
         lambda: world.scheduling().edit(by(world), schedule.id, {"name": "x"}, None, refuse),
         lambda: world.scheduling().pause(by(world), schedule.id, None, refuse),
-        lambda: world.scheduling().delete("default", schedule.id, refuse),
+        lambda: world.scheduling().delete(by(world), schedule.id, refuse),
     ):
         with pytest.raises(Stale):
             change()
@@ -381,7 +381,7 @@ def test_a_guard_sees_the_schedule_and_may_refuse() -> None:
 def test_a_tick_in_between_does_not_lose_an_edit() -> None:
     world = World()
     schedule = world.schedule()
-    world.faults.meanwhile["put"] = lambda: world.firing().fire([schedule], NOON + TICK)
+    world.faults.meanwhile["put_all"] = lambda: world.firing().fire([schedule], NOON + TICK)
 
     edited = edit(world, schedule, name="New")
 
@@ -396,9 +396,9 @@ def test_a_schedule_that_keeps_changing_says_to_try_again() -> None:
         current = world.now_of(schedule)
         quiet = type(world.schedules)(world.table.quietly())
         quiet.save(current, current.model_copy(update={"fired": current.fired + 1}))
-        world.faults.meanwhile["put"] = change
+        world.faults.meanwhile["put_all"] = change
 
-    world.faults.meanwhile["put"] = change
+    world.faults.meanwhile["put_all"] = change
     with pytest.raises(Unavailable):
         edit(world, schedule, name="New")
 
@@ -412,7 +412,7 @@ def test_what_does_not_exist_cannot_be_changed() -> None:
         with pytest.raises(NotFound):
             change(world, ghost)
     with pytest.raises(NotFound):
-        world.scheduling().delete("default", ghost.id, anyone)
+        world.scheduling().delete(by(world), ghost.id, anyone)
 
 
 @pytest.mark.parametrize("step", range(1, 40))
@@ -508,10 +508,11 @@ def test_a_deleted_schedule_leaves_nothing_behind_and_its_waiting_runs_do_not_st
     live(world, NOON + MINUTE + SECOND)
     assert keys.slot("default", schedule.id) in world.table.items
 
-    world.scheduling().delete("default", schedule.id, anyone)
+    world.scheduling().delete(by(world), schedule.id, anyone)
     live(world, NOON + 5 * MINUTE)
 
-    assert not [key for key in world.table.items if keys.SCHEDULE in key.pk]
+    left = {key.sk for key in world.table.items if keys.SCHEDULE in key.pk}
+    assert all(sk.startswith(keys.AUDIT_PREFIX) for sk in left)
     assert statuses(world, schedule)[0] == (1, "completed")
     assert {status for _, status in statuses(world, schedule)[1:]} == {"cancelled"}
 
@@ -526,7 +527,7 @@ def test_a_deletion_that_meets_a_tick_is_one() -> None:
 
     world.faults.meanwhile["delete"] = rename
 
-    world.scheduling().delete("default", schedule.id, anyone)
+    world.scheduling().delete(by(world), schedule.id, anyone)
 
     with pytest.raises(NotFound):
         world.now_of(schedule)
@@ -543,7 +544,7 @@ def test_a_deletion_that_meets_a_run_at_its_slot_is_one() -> None:
 
     world.faults.meanwhile["delete"] = lambda: world.faults.meanwhile.update(delete=somebody_enters)
 
-    world.scheduling().delete("default", schedule.id, anyone)
+    world.scheduling().delete(by(world), schedule.id, anyone)
 
     with pytest.raises(NotFound):
         world.now_of(schedule)

@@ -1,0 +1,119 @@
+"""Signing access tokens, and telling ours from others."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from jwt.algorithms import ECAlgorithm
+from pydantic import ValidationError
+
+from shared.domain import signing_key as rules
+from shared.domain.signing_key import ALGORITHM, SigningKey
+from shared.domain.token import AUDIENCE, AccessClaims, access_claims
+from shared.errors import NotSignedIn
+from shared.secrets import Cipher
+from shared.store.signing_keys import SigningKeyStore
+
+CONTEXT = "access-tokens"
+REQUIRED = ["iss", "aud", "sub", "sid", "iat", "exp", "jti"]
+LOOKED_UP_EVERY = timedelta(seconds=1)  # so often may tokens with unknown keys make us read ours again
+REFUSAL = "The access token is not valid."
+
+
+@dataclass
+class Signing:
+    """Remembers keys for as long as the process lives. `cipher` keeps the private halves."""
+
+    keys: SigningKeyStore
+    cipher: Cipher
+    issuer: str
+    new_id: Callable[[str], str]
+    now: Callable[[], datetime]
+    _known: dict[str, SigningKey] = field(default_factory=dict)
+    _private: dict[str, Any] = field(default_factory=dict)
+    _read_at: datetime | None = None
+
+    def issue(self, user_id: str, session_id: str) -> str:
+        """An access token for the next 15 minutes."""
+        key = self._current()
+        claims = access_claims(self.issuer, user_id, session_id, self.new_id("tok"), self.now())
+        return jwt.encode(claims.model_dump(), self._private_of(key), ALGORITHM, headers={"kid": key.kid})
+
+    def read(self, text: str) -> AccessClaims:
+        """What the token `text` says.
+
+        Raises:
+            NotSignedIn: it is none of ours, or its time is over.
+        """
+        try:
+            key = self._key_of(str(jwt.get_unverified_header(text).get("kid")))
+            options: Any = {"require": REQUIRED, "verify_exp": False, "verify_iat": False}  # by our own clock, below
+            said = jwt.decode(
+                text,
+                ECAlgorithm.from_jwk(key.public_key),  # type: ignore[arg-type]  # a public one
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=self.issuer,
+                options=options,
+            )
+            claims = AccessClaims.model_validate(said)
+        except (jwt.InvalidTokenError, ValidationError) as error:
+            raise NotSignedIn(REFUSAL) from error
+        if claims.exp <= self.now().timestamp():
+            raise NotSignedIn("The access token is over. Refresh it.")
+        return claims
+
+    def jwks(self) -> list[dict[str, str]]:
+        """The public halves, for others who want to verify (RFC 7517)."""
+        self._current()
+        return [json.loads(key.public_key) for key in self.keys.list() if key.expires_at > self.now()]
+
+    def _key_of(self, kid: str) -> SigningKey:
+        if kid not in self._known:
+            self._look_up()
+        key = self._known.get(kid)
+        if key is None or key.expires_at <= self.now():
+            raise NotSignedIn(REFUSAL)
+        return key
+
+    def _look_up(self) -> None:
+        if self._read_at is None or self.now() - self._read_at >= LOOKED_UP_EVERY:
+            self._read_at = self.now()
+            self._known = {key.kid: key for key in self.keys.list()}
+
+    def _current(self) -> SigningKey:
+        """The key of this period, made now if nobody has made it yet."""
+        period = rules.period_of(self.now())
+        known = next((key for key in self._known.values() if key.period == period), None)
+        key = known or self.keys.find(period) or self.keys.ensure(self._new(period))
+        self._known[key.kid] = key
+        return key
+
+    def _new(self, period: int) -> SigningKey:
+        private, kid = ec.generate_private_key(ec.SECP256R1()), self.new_id("sig")
+        public = ECAlgorithm.to_jwk(private.public_key(), as_dict=True)
+        pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        return SigningKey(
+            kid=kid,
+            period=period,
+            public_key=json.dumps({**public, "kid": kid, "use": "sig", "alg": ALGORITHM}, sort_keys=True),
+            encrypted_key=self.cipher.encrypt(CONTEXT, pem),
+            created_at=self.now(),
+            expires_at=rules.retires_at(period),
+        )
+
+    def _private_of(self, key: SigningKey) -> Any:
+        if key.kid not in self._private:
+            pem = self.cipher.decrypt(CONTEXT, key.encrypted_key)
+            self._private = {key.kid: load_pem_private_key(pem.encode(), None)}
+        return self._private[key.kid]

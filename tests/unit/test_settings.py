@@ -1,0 +1,32 @@
+"""What the environment says, and what it must not say."""
+
+from collections.abc import Iterator
+
+import pytest
+from pydantic import ValidationError
+
+from shared.domain.outbound import AllowList
+from shared.settings import settings
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+def test_nothing_but_public_addresses_is_called_unless_the_deployment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPARK_OUTBOUND_ALLOW", raising=False)
+    assert settings().outbound == AllowList()
+
+
+def test_what_may_be_called_is_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_OUTBOUND_ALLOW", "10.0.5.0/24, langflow.internal")
+    assert settings().outbound == AllowList.read("langflow.internal,10.0.5.0/24")
+
+
+def test_a_list_that_cannot_be_read_stops_the_start_and_names_the_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_OUTBOUND_ALLOW", "127.0.0.0/8,10.0.5.1/24")
+    with pytest.raises(ValidationError, match=r"OutboundAllow: '10\.0\.5\.1/24' is no network.*has host bits set"):
+        settings()
