@@ -13,7 +13,8 @@ ARCHITECTURE ?= $(call template_default,Architecture)
 
 UV ?= $(or $(wildcard .venv/bin/uv),uv)
 # Wheels for the machine of the function, not for the one that builds. Empty: the one that builds (local stack).
-PLATFORM ?= $(ARCHITECTURE:arm64=aarch64)-manylinux2014
+# argon2's need glibc 2.28; Lambda has 2.34 from Python 3.12 on (Amazon Linux 2023).
+PLATFORM ?= $(ARCHITECTURE:arm64=aarch64)-manylinux_2_28
 # Hard links would let a formatter that runs over the bundle rewrite uv's cache.
 LINK_MODE ?= copy
 minor = $(RUNTIME:python%=%)
