@@ -16,6 +16,7 @@ from shared.store.limits import LimitStore
 from shared.store.table import Change, Table
 from tests.contract.conftest import create_table
 from tests.fakes import NOON, Clock, MemoryTable
+from tests.moto_atomic import one_at_a_time
 
 NUMBERS = itertools.count()
 TABLES = ["memory", "moto", "ministack"]
@@ -37,14 +38,8 @@ def table(request: pytest.FixtureRequest, clock: Clock, monkeypatch: pytest.Monk
     client = request.getfixturevalue(f"{request.param}_aws").dynamodb
     name = f"limits-{next(NUMBERS)}"
     create_table(client, name)
-    if request.param == "moto":  # it looks at a condition and then writes, and lets others in between
-        one_at_a_time, call = threading.Lock(), client._make_api_call
-
-        def alone(operation: str, arguments: Any) -> Any:
-            with one_at_a_time:
-                return call(operation, arguments)
-
-        monkeypatch.setattr(client, "_make_api_call", alone)
+    if request.param == "moto":
+        one_at_a_time(client, monkeypatch)
     yield Table(client, name, clock)
     client.delete_table(TableName=name)
 
