@@ -58,6 +58,10 @@ class SigningIn:
         if user is None or not is_right or user.disabled_at is not None:
             raise NotSignedIn(WRONG)
         self._renew_hash(user, password)
+        return self.open(user, visitor)
+
+    def open(self, user: User, visitor: Visitor) -> Tokens:
+        """A new session of `user`, who has shown that it is they."""
         secret = self.new_secret() + self.new_secret()
         session = rules.opened(user, self.new_id(PREFIX), secret, visitor, self.now())
         return self._tokens(self.sessions.save(None, session), secret)
