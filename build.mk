@@ -20,7 +20,7 @@ LINK_MODE ?= copy
 minor = $(RUNTIME:python%=%)
 # Of the 440 service models in botocore (two thirds of a bundle) only these are shipped; a contract test compares them
 # with the clients that the code makes. `xray` is for the tracer.
-SERVICES := dynamodb kms lambda s3 secretsmanager sesv2 sqs sts xray
+SERVICES := dynamodb kms lambda s3 secretsmanager sesv2 sns sqs sts xray
 
 # The folder of a function is the one its Handler names.
 function = $(shell sed -n '/^  $*:/,/Handler:/s/^ *Handler: functions\.\([a-z_]*\)\..*/\1/p' template.yaml)

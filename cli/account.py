@@ -11,14 +11,15 @@ from rich.text import Text
 from cli import config, tables, times
 from cli.client import Api, Json
 from cli.errors import CliError, ExitCode, speaking_of, usage
-from cli.inputs import read_secret
+from cli.inputs import STDIN, VARIABLE, read_secret
 from cli.session import Noun, Session
 from cli.tables import Column
 
 app = Noun(help="Your account: register, sessions, password.")
-admin = Noun(help="What a fresh deployment needs.")
 
 OPTIONS = {"email": "--email", "name": "--name", "password": "--password", "invitation": "--invitation"}  # nosec B105
+SECOND_FACTOR_REQUIRED = "second_factor_required"
+A_CODE = "Code of your app, or a recovery code"
 
 EmailOption = Annotated[str | None, typer.Option("--email", help="Your e-mail address; asked for if left out.")]
 PasswordOption = Annotated[
@@ -28,11 +29,27 @@ TokenArgument = Annotated[str, typer.Argument(metavar="TOKEN", help="The one tha
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show.")]
 
 
-def login(session: Session, email: EmailOption = None, password: PasswordOption = None) -> None:
+def login(
+    session: Session,
+    email: EmailOption = None,
+    password: PasswordOption = None,
+    code: Annotated[
+        str | None, typer.Option("--code", metavar="CODE|-|env:NAME", help="Of your second factor, if you have one.")
+    ] = None,
+    sso: Annotated[
+        str | None, typer.Option("--sso", metavar="PROVIDER_ID", help="By an identity provider, with a browser.")
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open a browser for it, or only print the address.")
+    ] = True,
+) -> None:
     """Log in with e-mail address and password. Commands go on as you, not with the profile's key."""
     profile = stored(session)
+    if sso is not None:
+        log_in_by(session, profile, sso, browser=browser)
+        return
     body = {"email": ask(session, email, "E-mail address"), "password": secret(session, password, "Password")}
-    tokens = stranger(session).reveal("/auth/login", body)
+    tokens = tokens_for(session, body, code)
     config.keep_tokens(profile.name, tokens["access_token"], tokens["refresh_token"])
     session.note(f"Logged in to {profile.url} as {body['email']}.")
 
@@ -64,6 +81,7 @@ def whoami(session: Session) -> None:
         {
             "you": Text(f"{user['name']} <{user['email']}>" if user else "an API key", "bold"),
             "id": me["id"],
+            "acts for": acting_for(me),
             "organization": me["organization_id"],
             "project": me["project_id"],
             "role": me["role"],
@@ -72,15 +90,9 @@ def whoami(session: Session) -> None:
     )
 
 
-@admin.verb("create-owner")
-def create_owner(
-    session: Session,
-    email: EmailOption = None,
-    name: Annotated[str | None, typer.Option("--name", help="What you are called.")] = None,
-    password: PasswordOption = None,
-) -> None:
-    """Make the first account of a deployment, its owner. The profile has the deployment's first key."""
-    enrol(session, email, name, password)
+def acting_for(me: Json) -> str | None:
+    account = me.get("service_account")
+    return f"{account['name']} ({account['id']})" if account else None
 
 
 @app.verb()
@@ -113,7 +125,7 @@ def verify(session: Session, token: TokenArgument) -> None:
 
 @app.verb()
 def forgot(session: Session, email: EmailOption = None) -> None:
-    """Have a token mailed that sets another password."""
+    """Have a token mailed that sets another password: one in half an hour at most, each good for an hour."""
     address = ask(session, email, "E-mail address")
     stranger(session).reveal("/auth/forgot-password", {"email": address})
     session.note(f"If {address} has an account, there is a letter on its way.")
@@ -178,7 +190,41 @@ def enrol(
         user = stranger(session).reveal("/auth/register", body)
     if session.json:
         session.print_json(user)
+    if user is None:
+        session.note(f"A letter is on its way to {body['email']}. It says how to go on.")
+        return
     session.note(f"{user['email']} has an account now. Log in: spark login --email {user['email']}")
+
+
+def log_in_by(session: Session, profile: config.Profile, provider_id: str, *, browser: bool) -> None:
+    """By an identity provider: for its organization, and not for what concerns the account."""
+    from cli import sso  # a server, which no other command needs
+
+    tokens = sso.tokens(session, stranger(session), provider_id, browser=browser)
+    config.keep_tokens(profile.name, tokens["access_token"], tokens["refresh_token"])
+    session.note(f"Logged in to {profile.url} by {provider_id}.")
+
+
+def tokens_for(session: Session, body: Json, code: str | None) -> Json:
+    """What a login gives for the password, and for a code where there is a second factor."""
+    anybody = stranger(session)
+    try:
+        return dict(anybody.reveal("/auth/login", body))
+    except CliError as error:
+        problem = error.problem or {}
+        if problem.get("code") != SECOND_FACTOR_REQUIRED:
+            raise
+    return dict(anybody.reveal("/auth/login/second-factor", second_step(session, anybody, problem, code)))
+
+
+def second_step(session: Session, anybody: Api, problem: Json, code: str | None) -> Json:
+    """The answer to the challenge in `problem`."""
+    step, can_text = {"challenge": problem["challenge"]}, "sms" in problem["methods"]
+    said = read_code(session, code, f"{A_CODE}{' (or sms, to have one sent)' if can_text else ''}")
+    if can_text and said.lower() == "sms":
+        anybody.reveal("/auth/login/second-factor/sms", step)
+        return {**step, "code": ask(session, None, "Code that was sent"), "method": "sms"}
+    return {**step, "code": said}
 
 
 def stored(session: Session) -> config.Profile:
@@ -211,6 +257,14 @@ def secret(session: Session, given: str | None, question: str) -> str:
     if not answer:
         raise CliError("A password is needed.", hint="Say --password - or env:NAME.", exit_code=ExitCode.usage)
     return answer
+
+
+def read_code(session: Session, given: str | None, question: str) -> str:
+    """A code: as it was said, by standard input or a variable, or what the user answers. It works once, so a shell may
+    remember it."""
+    if given is not None and (given == STDIN or given.startswith(VARIABLE)):
+        given = read_secret(session, given, question)
+    return ask(session, given, question)
 
 
 def new_secret(session: Session, given: str | None) -> str:

@@ -16,6 +16,8 @@ app = Noun(help="API keys: who may do what, and for how long.")
 EVERY_PROJECT = "(all)"
 OPTIONS = {
     "role": "--role",
+    "service_account_id": "--service-account",
+    "organization_wide": "--organization-wide",
     "valid_until": "--valid-until",
     "overlap_seconds": "--overlap",
     "per_minute": "--per-minute",
@@ -41,7 +43,16 @@ LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many
 def create(
     session: Session,
     name: Annotated[str, typer.Argument(help="What you will call it.")],
-    role: RoleOption = "viewer",
+    role: RoleOption = None,
+    service_account: Annotated[
+        str | None,
+        typer.Option(
+            "--service-account",
+            metavar="ACCOUNT",
+            help="It acts for this one, with its role, where it belongs.",
+            autocompletion=completion.names("service-accounts"),
+        ),
+    ] = None,
     organization_wide: Annotated[
         bool, typer.Option("--organization-wide", help="It opens every project, not only this one.")
     ] = False,
@@ -49,10 +60,11 @@ def create(
     per_minute: MinuteOption = None,
     daily_quota: QuotaOption = None,
 ) -> None:
-    """Make a key for the project in use. Only the key goes to stdout, this once."""
+    """Make a key for the project in use: a viewer, if nothing else is said. Only the key goes to stdout, this once."""
     body = given(
         name=name,
-        role=role_id(session, role),
+        role=role_id(session, role or (None if service_account else "viewer")),
+        service_account_id=account_id(session, service_account),
         organization_wide=organization_wide or None,
         valid_until=end_of(session, valid_until),
         per_minute=per_minute,
@@ -139,6 +151,10 @@ def role_id(session: Session, role: str | None) -> str | None:
     return None if role is None else ids.resolve(session.organization, "roles", role)
 
 
+def account_id(session: Session, account: str | None) -> str | None:
+    return None if account is None else ids.resolve(session.organization, "service-accounts", account)
+
+
 def end_of(session: Session, text: str | None) -> str | None:
     """When a key ends, for the API: a length of time from now, a date to its last moment, or a time; in UTC."""
     if text is None:
@@ -158,7 +174,7 @@ def columns(session: Session) -> list[Column]:
         Column("ROLE", lambda key: tables.short(key["role"])),
         Column("PROJECT", project_of),
         Column("USED", lambda key: times.ago(key.get("last_used_at"), session.now) or "never", style="dim"),
-        Column("ENDS", lambda key: times.ago(key.get("valid_until"), session.now), style="dim"),
+        Column("ENDS", lambda key: ends(session, key), style="dim"),
     ]
 
 
@@ -168,14 +184,21 @@ def card(session: Session, key: Json) -> dict[str, Any]:
         "id": key["id"],
         "begins with": key["prefix"],
         "role": key["role"],
+        "acts for": key.get("service_account_id"),
         "project": EVERY_PROJECT if key["organization_wide"] else key["project_id"],
-        "ends": times.ago(key.get("valid_until"), session.now),
+        "ends": ends(session, key),
         "old secret": times.ago(key.get("previous_until"), session.now),
         "a minute": limit(key.get("per_minute")),
         "a day": limit(key.get("daily_quota")),
         "used": times.ago(key.get("last_used_at"), session.now) or "never",
         "made": f"{times.ago(key['created_at'], session.now)} by {key['created_by']}",
     }
+
+
+def ends(session: Session, key: Json) -> str | None:
+    """When it ends, or ended; a key whose service account is disabled or gone opens nothing, whatever its own end."""
+    is_shut = key.get("service_account_id") is not None and not key["active"]
+    return "shut" if is_shut else times.ago(key.get("valid_until"), session.now)
 
 
 def limit(requests: int | None) -> str | None:

@@ -54,6 +54,18 @@ def export(session: Session, since: SinceOption = None, until: UntilOption = Non
 
 
 @app.verb()
+def refusals(session: Session, since: SinceOption = None, until: UntilOption = None, limit: LimitOption = 50) -> None:
+    """List who was refused, by address and minute, newest first. Kept for a week."""
+    found = list(session.organization.items("/audit/refusals", limit, **span(session, since, until)))
+    if session.json:
+        session.print_json(found)
+    elif not found:
+        session.note("Nobody was refused.")
+    else:
+        tables.show_table(session.out, found, refusal_columns(session))
+
+
+@app.verb()
 def verify(
     session: Session,
     seal: Annotated[
@@ -117,6 +129,14 @@ def columns(session: Session) -> list[Column]:
         Column("ON", lambda entry: f"{entry['kind']} {tables.short(entry['subject'])}", at_most=30),
         Column("FROM", lambda entry: entry.get("address")),
         Column("DETAIL", lambda entry: detail(entry), flexible=True),
+    ]
+
+
+def refusal_columns(session: Session) -> list[Column]:
+    return [
+        Column("WHEN", lambda each: times.ago(each["at"], session.now), style="dim"),
+        Column("FROM", lambda each: each["address"], style="cyan"),
+        Column("REFUSALS", lambda each: str(each["refusals"]), style="bold"),
     ]
 
 

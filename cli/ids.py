@@ -23,7 +23,11 @@ NOUNS = {
     "projects": "project",
     "roles": "role",
     "api-keys": "key",
+    "identity-providers": "identity provider",
+    "service-accounts": "service account",
 }
+COMMANDS = {"dead-letters": "dead-letters", "identity-providers": "sso provider"}
+"""Where they are not called as the noun."""
 
 
 def is_id(text: str) -> bool:
@@ -46,7 +50,7 @@ def resolve(api: Api, collection: str, text: str, **filters: Any) -> str:
         return str(found[0]["id"])
     noun = NOUNS[collection]
     if not found:
-        command = noun.replace(" ", "-") + "s" * (collection == "dead-letters")
+        command = COMMANDS.get(collection, noun.replace(" ", "-"))
         raise CliError(f"There is no {noun} {text!r}.", hint=f"See `spark {command} list`.")
     listed = ", ".join(f"{short(item['id'])} {name_of(item)}".strip() for item in found[:5])
     raise usage(f"{text!r} fits {len(found)} {noun}s: {listed}", "Use one of these ids.")

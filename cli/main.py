@@ -7,16 +7,20 @@ import typer
 
 from cli import (
     account,
+    admin,
     api_keys,
     audit,
     dead_letters,
+    identity_providers,
     members,
+    mfa,
     organizations,
     profiles,
     projects,
     roles,
     runs,
     schedules,
+    service_accounts,
     sources,
     workflows,
 )
@@ -41,10 +45,13 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(organizations.app, name="org")
 app.add_typer(projects.app, name="project")
 app.add_typer(api_keys.app, name="key")
+app.add_typer(service_accounts.app, name="service-account")
 app.add_typer(roles.app, name="role")
 app.add_typer(members.app, name="member")
+app.add_typer(identity_providers.sso, name="sso")
+account.app.add_typer(mfa.app, name="mfa")
 app.add_typer(account.app, name="account")
-app.add_typer(account.admin, name="admin")
+app.add_typer(admin.app, name="admin")
 app.add_typer(profiles.app, name="config")
 app.add_typer(local.app, name="local")
 for command in (account.login, account.logout, account.whoami, members.invite):

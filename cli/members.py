@@ -1,5 +1,6 @@
 """`spark member`: the people of an organization, and those who are asked to join."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -21,6 +22,18 @@ RoleOption = Annotated[
 ]
 WhereOption = Annotated[
     str | None, typer.Option("--in", metavar="PROJECT", help="Only in this project, by name or id, not in all.")
+]
+
+
+class Keys(StrEnum):
+    """What becomes of the API keys that somebody made who is removed."""
+
+    keep = "keep"
+    revoke = "revoke"
+
+
+KeysOption = Annotated[
+    Keys | None, typer.Option("--keys", help="The API keys that they made; keep, if nobody is there to ask.")
 ]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show.")]
 
@@ -44,13 +57,45 @@ def update(session: Session, member: MemberArgument, role: RoleOption, where: Wh
 
 
 @app.verb()
-def remove(session: Session, member: MemberArgument, where: WhereOption = None, yes: YesOption = False) -> None:
-    """End a membership. It counts within a minute."""
+def remove(
+    session: Session,
+    member: MemberArgument,
+    where: WhereOption = None,
+    keys: KeysOption = None,
+    yes: YesOption = False,
+) -> None:
+    """End a membership. It counts within a minute. You are asked what becomes of the API keys that they made."""
     project = project_id(session, where)
     user = user_id(session, member, project)
+    made = keys_made_by(session, user, project) if keys is None else []
     session.confirm(f"Remove {member}?", yes=yes)
-    session.api.delete(f"/members/{user}", project_id=project)
+    chosen = keys or what_becomes_of(session, made, yes=yes)
+    session.api.delete(f"/members/{user}", project_id=project, keys=chosen)
     session.note(f"Removed {member}.")
+    if made and chosen is Keys.keep:
+        session.note(f"They know {count(made)}, which still work: {', '.join(key['name'] for key in made)}.", "yellow")
+
+
+def keys_made_by(session: Session, user: str, project: str | None) -> list[Json]:
+    """The keys that would go with them; none, where one may not see keys and could not revoke them."""
+    try:
+        return list(session.api.items("/api-keys", ids.EVERYTHING, created_by=user, project_id=project))
+    except CliError as error:
+        if (error.problem or {}).get("code") != "forbidden":
+            raise
+        return []
+
+
+def what_becomes_of(session: Session, made: list[Json], *, yes: bool) -> Keys:
+    """Nobody is asked about no keys, nor where nobody wants to be asked: then they stay."""
+    if not made or yes or not session.has_user:
+        return Keys.keep
+    question = f"They made {count(made)}: {', '.join(key['name'] for key in made)}. Revoke, too?"
+    return Keys.revoke if typer.confirm(question, err=True) else Keys.keep
+
+
+def count(keys: list[Json]) -> str:
+    return "1 API key" if len(keys) == 1 else f"{len(keys)} API keys"
 
 
 @app.verb()

@@ -41,6 +41,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def browse(url: str) -> None:
+    import webbrowser  # which looks for one on this machine, for the one command that needs it
+
+    webbrowser.open(url)
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """The world outside the process. Tests hand another one to the runner as `obj`."""
@@ -49,6 +55,7 @@ class Surroundings:
     now: Callable[[], datetime] = utc_now
     sleep: Callable[[float], None] = time.sleep
     has_user: Callable[[], bool] = lambda: sys.stdin.isatty()
+    open_browser: Callable[[str], object] = browse
 
 
 @dataclass(frozen=True)

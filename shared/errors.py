@@ -10,17 +10,20 @@ SparkError
 │   └── WorkflowDisabled  the workflow is switched off
 ├── FlowFailure           LangFlow could not be reached, refused, or ran the flow and it failed
 ├── Forbidden             the caller is known, and may not do this
+│   └── Forged            the caller is known by cookie, and it may be somebody else's page that asks
 ├── Invalid               the input breaks a rule; names the field
 │   ├── KeyReused         this Idempotency-Key belongs to a request with another body
 │   └── NotVerified       the source does not answer, or refuses the key
 ├── NotFound              no such record in the caller's project or organization
 ├── OutOfTime             the rest of the request would outlive those who wait for its answer
 ├── PayloadGone           a stored text is no longer there: it expired, or somebody deleted it
+├── ProviderFailure       an identity provider does not answer, or not as it must
 ├── RateLimited           the caller made too many requests; says when the next one may come
 ├── SchemaTooNew          the stored item was written by a newer Spark
 ├── Stale                 If-Match names an edition of the record that is no longer the current one
 ├── Unauthenticated       no key, or one we do not know
 │   └── NotSignedIn       the same of a password, an access token or a refresh token
+│       └── SecondFactorRequired   the password is right, and is not enough; carries the challenge
 └── Unavailable           an AWS service did not answer in time; the same request may work later
 
 Which HTTP status each becomes stands in `functions/api/errors.py`.
@@ -89,6 +92,10 @@ class Forbidden(SparkError):
         self.permission = permission
 
 
+class Forged(Forbidden):
+    code = "csrf"
+
+
 class Invalid(SparkError):
     """`pointer` is the JSON Pointer (RFC 6901) of the offending field in the request body."""
 
@@ -124,6 +131,10 @@ class PayloadGone(SparkError):
     code = "payload_expired"
 
 
+class ProviderFailure(SparkError):
+    code = "identity_provider_failed"
+
+
 class RateLimited(SparkError):
     code = "rate_limited"
 
@@ -146,6 +157,17 @@ class Unauthenticated(SparkError):
 
 class NotSignedIn(Unauthenticated):
     """The way in that did not open is one for people, not for keys."""
+
+
+class SecondFactorRequired(NotSignedIn):
+    """`challenge` is what the second step shows besides a code of one of `methods`."""
+
+    code = "second_factor_required"
+
+    def __init__(self, challenge: str, methods: list[str]) -> None:
+        super().__init__("This account has a second factor: answer the challenge with one of its codes.")
+        self.challenge = challenge
+        self.methods = methods
 
 
 class Unavailable(SparkError):

@@ -40,6 +40,7 @@ class Settings(BaseModel):
     open_registration: bool = False
     mail_from: str = ""
     outbox: str = ""
+    sms: bool = False
     tracing: bool = False
 
     @field_validator("outbound_allow")
@@ -61,6 +62,10 @@ class Settings(BaseModel):
     @property
     def allowed_origins(self) -> list[str]:
         return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+
+    @property
+    def sends_mail(self) -> bool:
+        return bool(self.mail_from or self.outbox)
 
     @property
     def usual_limits(self) -> "Limits":

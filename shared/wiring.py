@@ -31,6 +31,7 @@ from shared.store.workflows import WorkflowStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from httpx import Request
     from mypy_boto3_dynamodb import DynamoDBClient
 
     from shared.domain.act import Act
@@ -38,12 +39,14 @@ if TYPE_CHECKING:
     from shared.domain.run import Run
     from shared.domain.source import Source
     from shared.langflow import LangFlow
-    from shared.langflow.connection import Network
+    from shared.langflow.connection import Network, Reply
     from shared.mail import Mail
     from shared.services.auditing import Denials
     from shared.services.backfilling import Backfilling
+    from shared.services.barring import Barring
     from shared.services.belonging import Belonging
     from shared.services.defining import Defining
+    from shared.services.employing import Employing
     from shared.services.endings import Endings
     from shared.services.enrolling import Enrolling
     from shared.services.execution import Changes, Executor
@@ -53,23 +56,36 @@ if TYPE_CHECKING:
     from shared.services.issuing import Issuing
     from shared.services.limiting import Limiter
     from shared.services.overlapping import Turnstile
+    from shared.services.parting import Parting
+    from shared.services.proving import Proving
     from shared.services.recovering import Recovering
+    from shared.services.reencrypting import Reencrypting
     from shared.services.scheduling import Scheduling
+    from shared.services.securing import Securing
     from shared.services.signing import Signing
     from shared.services.signing_in import SigningIn
     from shared.services.ticking import Ticker
+    from shared.services.trusting import Trusting
+    from shared.services.vouching import Vouching
+    from shared.services.welcoming import Welcoming
+    from shared.services.witnessing import Witness
     from shared.store.api_keys import ApiKeyStore
     from shared.store.audit import AuditStore
     from shared.store.backfills import BackfillStore
     from shared.store.dead_letters import DeadLetterStore
     from shared.store.idempotency import IdempotencyStore
+    from shared.store.identity_providers import IdentityProviderStore
     from shared.store.invitations import InvitationStore
+    from shared.store.limits import LimitStore
     from shared.store.members import MemberStore
     from shared.store.organizations import OrganizationStore
     from shared.store.roles import RoleStore
     from shared.store.schedules import ScheduleStore
+    from shared.store.second_factors import SecondFactorStore
+    from shared.store.service_accounts import ServiceAccountStore
     from shared.store.sessions import SessionStore
     from shared.store.users import UserStore
+    from shared.texts import Texts
 
 # Ten threads share a client; AWS's default of ten connections would make the eleventh caller wait.
 # Timeouts are short because every call is small and safe to repeat: conditions and turns see to that.
@@ -85,6 +101,8 @@ CONFIG = Config(
 # not apply where an endpoint is set.
 S3_CONFIG = CONFIG.merge(Config(signature_version="s3v4", use_dualstack_endpoint=True))
 ANYWHERE = ""
+PROVIDER_SECONDS = 5.0  # a login asks up to four times, and has 29
+PROVIDER_BYTES = 256 * 1024
 LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 
 
@@ -201,32 +219,53 @@ def roles() -> "RoleStore":
 
 
 @cache
+def service_accounts() -> "ServiceAccountStore":
+    from shared.store.service_accounts import ServiceAccountStore
+
+    return ServiceAccountStore(table())
+
+
+@cache
+def employing() -> "Employing":
+    from shared.services.employing import Employing
+
+    return Employing(service_accounts(), projects(), granting())
+
+
+@cache
 def granting() -> "Granting":
     from shared.services.granting import Granting
 
-    return Granting(roles())
+    return Granting(roles(), service_accounts)
 
 
 @cache
 def limiter() -> "Limiter":
     from shared.services.limiting import Limiter
+
+    return Limiter(limits(), now, settings().stranger_limits)
+
+
+@cache
+def limits() -> "LimitStore":
     from shared.store.limits import LimitStore
 
-    return Limiter(LimitStore(table()), now, settings().stranger_limits)
+    return LimitStore(table())
 
 
 @cache
 def issuing() -> "Issuing":
     from shared.services.issuing import Issuing
+    from shared.services.owning import Owning
 
-    return Issuing(api_keys(), projects(), granting(), now)
+    return Issuing(api_keys(), projects(), granting(), Owning(api_keys(), organizations()), now)
 
 
 @cache
 def defining() -> "Defining":
     from shared.services.defining import Defining
 
-    return Defining(roles(), api_keys(), members())
+    return Defining(roles(), api_keys(), members(), service_accounts())
 
 
 @cache
@@ -248,6 +287,28 @@ def denials() -> "Denials":
     from shared.services.auditing import Denials
 
     return Denials(audit(), now)
+
+
+@cache
+def witness() -> "Witness":
+    from shared.services.witnessing import Witness
+
+    return Witness(audit(), now)
+
+
+@cache
+def barring() -> "Barring":
+    from shared.services.barring import Barring
+
+    return Barring(users(), witness(), now)
+
+
+@cache
+def reencrypting() -> "Reencrypting":
+    from shared.services.reencrypting import Reencrypting
+
+    stores = (identity_providers(), members(), second_factors(), projects(), sources())
+    return Reencrypting(*stores, keeper_of_organizations(), keeper_of_users(), cipher())
 
 
 @cache
@@ -299,10 +360,57 @@ def signing() -> "Signing":
 
 
 @cache
+def second_factors() -> "SecondFactorStore":
+    from shared.store.second_factors import SecondFactorStore
+
+    return SecondFactorStore(table())
+
+
+@cache
+def texts() -> "Texts":
+    from pathlib import Path
+
+    from shared.texts import NoTexts, Sns, TextOutbox
+
+    if not settings().sms:
+        return NoTexts()
+    return TextOutbox(Path(settings().outbox)) if settings().outbox else Sns(client("sns"))
+
+
+@cache
+def keeper_of_users() -> Cipher:
+    """What is encrypted for a person, nobody can decrypt as another's."""
+    from shared.services.proving import PURPOSE
+
+    return Cipher(client("kms"), settings().kms_key_id, now, context="user", purpose=PURPOSE)
+
+
+@cache
+def proving() -> "Proving":
+    from shared.services.proving import Proving
+
+    doors = (signing(), keeper_of_users(), texts())
+    return Proving(users(), second_factors(), *doors, settings().deployment, randomness.token_bytes, now)
+
+
+@cache
+def securing() -> "Securing":
+    from shared.services.securing import Securing
+
+    issuer = f"Spark ({settings().stage})"
+    return Securing(users(), second_factors(), proving(), witness(), issuer, randomness.token_bytes, now)
+
+
+def count_text(user_id: str) -> None:
+    """One more text message to a person, or at their wish: each costs money. Raises RateLimited."""
+    limiter().attempt(f"sms {user_id}", ANYWHERE)
+
+
+@cache
 def signing_in() -> "SigningIn":
     from shared.services.signing_in import SigningIn
 
-    return SigningIn(users(), sessions(), signing(), new_id, new_secret, now)
+    return SigningIn(users(), sessions(), signing(), proving(), witness(), new_id, new_secret, now, trusts)
 
 
 @cache
@@ -317,7 +425,7 @@ def enrolling() -> "Enrolling":
 def recovering() -> "Recovering":
     from shared.services.recovering import Recovering
 
-    return Recovering(users(), sessions(), mail(), settings().deployment, new_secret, now)
+    return Recovering(users(), sessions(), witness(), mail(), settings().deployment, new_secret, now)
 
 
 @cache
@@ -328,9 +436,74 @@ def belonging() -> "Belonging":
     return Belonging(*stores, granting(), mail(), count_letter, settings().deployment, new_secret, now)
 
 
-def count_letter(email: str) -> None:
-    """One more letter to `email`, from wherever somebody asks for it. Raises RateLimited."""
-    limiter().attempt(f"mail {email}", ANYWHERE)
+@cache
+def parting() -> "Parting":
+    from shared.services.parting import Parting
+
+    return Parting(belonging(), issuing())
+
+
+@cache
+def identity_providers() -> "IdentityProviderStore":
+    from shared.store.identity_providers import IdentityProviderStore
+
+    return IdentityProviderStore(table())
+
+
+def trusts(provider_id: str) -> bool:
+    """Is there such an identity provider, and is it switched on?"""
+    provider = identity_providers().by_id(provider_id)
+    return provider is not None and provider.enabled
+
+
+@cache
+def keeper_of_organizations() -> Cipher:
+    """What is encrypted for an organization, no project of it can decrypt."""
+    from shared.services.trusting import PURPOSE
+
+    return Cipher(client("kms"), settings().kms_key_id, now, context="organization", purpose=PURPOSE)
+
+
+@cache
+def trusting() -> "Trusting":
+    from shared.services.trusting import Trusting
+
+    return Trusting(identity_providers(), granting(), keeper_of_organizations(), settings().outbound)
+
+
+@cache
+def vouching() -> "Vouching":
+    from shared.oidc import OpenId
+    from shared.services.vouching import Vouching
+    from shared.store.logins import LoginStore
+
+    openid = OpenId(ask_provider, settings().outbound, now)
+    cipher = keeper_of_organizations()
+    return Vouching(identity_providers(), LoginStore(table()), openid, cipher, new_id, new_secret, now)
+
+
+def ask_provider(request: "Request") -> "Reply":
+    """One exchange with an identity provider: five seconds, a quarter of a MiB. Raises FlowFailure."""
+    from shared.langflow.connection import Stopper, exchange
+
+    stopper = Stopper()
+    with stopper.deadline(PROVIDER_SECONDS):
+        return exchange(request, network(), stopper, PROVIDER_BYTES)
+
+
+@cache
+def welcoming() -> "Welcoming":
+    from shared.services.welcoming import Welcoming
+    from shared.store.identity_providers import IdentityStore
+
+    stores = (users(), members(), IdentityStore(table()))
+    return Welcoming(*stores, granting(), new_id, new_secret, now)
+
+
+def count_letter(email: str, about: str = "invitation") -> None:
+    """One more letter to `email`, from wherever somebody asks for it. What it is about is counted apart: strangers who
+    register somebody else keep no invitation from them, nor what they ask for themselves. Raises RateLimited."""
+    limiter().attempt(f"mail {about} {email}", ANYWHERE)
 
 
 @cache

@@ -77,7 +77,7 @@ class FakeApi:
         self.plan: Json = {"total": 0, "items": []}  # of every backfill
         self.synced: Json = {"status": "synced", "version": 2}
         nouns = ("sources", "workflows", "schedules", "backfills", "runs", "dead-letters")
-        nouns += ("projects", "api-keys", "roles")
+        nouns += ("projects", "api-keys", "service-accounts", "roles")
         self.kept: dict[str, list[Json]] = {noun: [] for noun in nouns}
         self._left: dict[str, list[Json]] = {}
         self.handle = self.answer
@@ -142,7 +142,12 @@ class FakeApi:
     def add_key(self, name: str = "ci", **fields: Any) -> Json:
         key = {"role": "viewer", "project_id": "default", "organization_wide": False, "prefix": "spk_01ABC_"}
         unused = dict.fromkeys(("valid_until", "previous_until", "last_used_at", "per_minute", "daily_quota"))
-        return self._keep("api-keys", "key", {"name": name, "created_by": "bootstrap", **key, **unused, **fields})
+        said = {"active": True, "service_account_id": None, **unused, **fields}
+        return self._keep("api-keys", "key", {"name": name, "created_by": "bootstrap", **key, **said})
+
+    def add_service_account(self, name: str = "deployer", **fields: Any) -> Json:
+        account = {"role": "viewer", "project_id": "default", "organization_wide": False, "disabled_at": None}
+        return self._keep("service-accounts", "svc", {"name": name, "created_by": "bootstrap", **account, **fields})
 
     def add_role(self, name: str = "on call", **fields: Any) -> Json:
         role = {"built_in": False, "allow": ["runs:read"], "deny": [], "created_by": "bootstrap"}
@@ -213,7 +218,7 @@ class FakeApi:
                 return httpx.Response(201, json=self.add_workflow(body.get("name", "Echo"), flow_id=body["flow_id"]))
             case ["schedules", *_]:
                 return self._schedule(path, body)
-            case ["projects" | "roles" | "api-keys", *_]:
+            case ["projects" | "roles" | "api-keys" | "service-accounts", *_]:
                 return self._access(request, path, body)
         return self._run(path, body)
 
@@ -226,6 +231,12 @@ class FakeApi:
                 return httpx.Response(201, json=self.add_project(**body))
             case ["roles"]:
                 return httpx.Response(201, json=self.add_role(**body))
+            case ["service-accounts", id, verb]:
+                account = self._find("service-accounts", id)
+                account["disabled_at"] = NOW if verb == "disable" else None
+                return httpx.Response(200, json=account)
+            case ["service-accounts"]:
+                return httpx.Response(201, json=self.add_service_account(**body))
             case ["api-keys"]:
                 return httpx.Response(201, json={**self.add_key(**body), "key": NEW_KEY})
         return httpx.Response(200, json={**self._find("api-keys", path[1]), "key": NEW_KEY})
@@ -315,7 +326,7 @@ class FakeApi:
         return httpx.Response(200, json=run)
 
     def _filtered(self, request: httpx.Request, collection: str) -> list[Json]:
-        wanted = ("status", "state", "workflow_id", "schedule_id")
+        wanted = ("status", "state", "workflow_id", "schedule_id", "created_by")
         filters = {name: request.url.params[name] for name in wanted if name in request.url.params}
         return [item for item in self.kept[collection] if all(item.get(key) == value for key, value in filters.items())]
 

@@ -164,7 +164,7 @@ def function_names(outputs: Outputs) -> dict[str, str]:
 def _up(stack: Stack, progress: Progress) -> RunningStack:
     here = stack.layout
     template = load(here.project)
-    outbox = {"Outbox": str(here.state_dir / "outbox")}
+    outbox = {"Outbox": str(here.state_dir / "outbox"), "Sms": "on"}
     values = parameters(template, {**OUTBOUND, **outbox, **local_parameters(here.project), **stack.parameters})
     progress("preparing the functions")  # while the emulator starts
     bundles = {name: bundle(here, folder) for name, folder in functions(template).items()}

@@ -113,7 +113,7 @@ def _grant_batches(policies: list[Template]) -> None:
 
 
 def _batches(statement: Template) -> Iterator[Template]:
-    named, resource = statement["Action"], statement["Resource"]
+    named, resource = statement["Action"], statement.get("Resource")  # text messages are for what is no resource
     actions = {named} if isinstance(named, str) else set(named)
     for batch, needed in BATCH_ACTIONS.items():
         grant = {**statement, "Sid": f"{statement.get('Sid', '')}InBatches", "Action": batch}

@@ -13,8 +13,9 @@ VERSION = "0.1.0"
 DESCRIPTION = """Runs LangFlow flows on Lambda, SQS and DynamoDB.
 
 Every request but those for health, documentation and getting in carries the header `X-API-Key`, or `Authorization`
-with a person's access token. Errors are problem documents
-(RFC 9457). Lists go on with `next_cursor`. A POST with an `Idempotency-Key` may be sent again: its work is done once.
+with a person's access token; a page may have that in a cookie, and then sends `X-CSRF-Token`.
+Errors are problem documents (RFC 9457). Lists go on with `next_cursor`. A POST with an `Idempotency-Key` may be sent
+again: its work is done once.
 Whose key has limits is told by `RateLimit` how they stand; beyond them is a 429, and `Retry-After` says until when.
 """
 EXPOSED_HEADERS = [

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.domain import limit as rules
+from shared.domain.act import SPARK, Act
 from shared.domain.api_key import FIRST_KEY, ApiKey, PresentedKey, predates_roles, read_key, used
 from shared.domain.limit import UNLIMITED, Limits
 from shared.domain.organization import DEFAULT_ORGANIZATION, Organization
@@ -44,6 +45,8 @@ class Caller:
     """Do they open every project of the organization?"""
     limits: Limits = UNLIMITED_CALLER
     valid_until: datetime | None = None
+    service_account: str | None = None
+    """The id of the one that they act for."""
 
     @property
     def project_id(self) -> str:
@@ -114,7 +117,13 @@ class Doorkeeper:
             key = self._register(presented, key)
         elif predates_roles(key):
             self._found(key)
+        acting = self._granting.acting(key, consistent=fresh)
+        if acting is None:  # its service account is disabled, or gone
+            raise Unauthenticated("The API key is not valid.")
         self._note_use(key)
+        return self._caller(acting, project)
+
+    def _caller(self, key: ApiKey, project: str | None) -> Caller:
         permissions = self._granting.permissions(key.organization_id, [key.role])
         limits = rules.limits(key.per_minute, key.daily_quota, self._usual)
         return Caller(
@@ -126,6 +135,7 @@ class Doorkeeper:
             organization_wide=key.organization_wide,
             limits=limits,
             valid_until=key.valid_until,
+            service_account=key.service_account_id,
         )
 
     def _project(self, key: ApiKey, named: str | None) -> Project:
@@ -188,8 +198,9 @@ class Doorkeeper:
             last_used_at=now,
             revision=before.revision if before else 0,
         )
+        act = Act("key.rotated" if before else "key.created", SPARK, DEFAULT_ORGANIZATION, now)
         with suppress(Conflict):  # another environment is at it
-            self._keys.save(before, key)
+            self._keys.save(before, key, act)
         return key
 
     def _found(self, before: ApiKey | None) -> None:

@@ -5,8 +5,9 @@ Nothing here is imported by requests that come with a key.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from functions.api.auth import MAX_REMEMBERED, REMEMBERED_FOR, Caller
 from shared import wiring
@@ -18,6 +19,9 @@ from shared.domain.project import DEFAULT_PROJECT, Project
 from shared.domain.session import Session
 from shared.domain.user import User
 from shared.errors import Forbidden, Invalid, NotFound, NotSignedIn
+
+if TYPE_CHECKING:
+    from shared.domain.identity_provider import IdentityProvider
 
 OVER = "The session is over. Log in again."
 HEADER = "/header/X-Project-Id"
@@ -31,6 +35,12 @@ class SignedIn:
 
     user: User
     session: Session
+    provider: "IdentityProvider | None" = None
+    """Who vouches for them, where they did not log in by themselves: this counts in its organization alone."""
+
+    def counts(self, member: Member) -> bool:
+        """Is this membership open to them by this session?"""
+        return self.provider is None or self.provider.organization_id == member.organization_id
 
 
 @dataclass
@@ -53,7 +63,7 @@ class Bearers:
         if known is not None and known[0] > wiring.now() and not fresh:
             return known[1]
         ends = datetime.fromtimestamp(wiring.signing().read(text).exp, UTC)
-        caller = self._look_up(self.identify(text, consistent=fresh).user, project, fresh=fresh)
+        caller = self._look_up(self.identify(text, consistent=fresh), project, fresh=fresh)
         self._remember(text, project, min(ends, wiring.now() + REMEMBERED_FOR), caller)
         return caller
 
@@ -69,17 +79,19 @@ class Bearers:
         if found is None or not rules.is_open(*found, wiring.now()):
             raise NotSignedIn(OVER)
         session, user = found
-        return SignedIn(user, session)
+        return SignedIn(user, session, _provider(session, consistent=consistent))
 
-    def _look_up(self, user: User, named: str | None, *, fresh: bool) -> Caller:
-        members = wiring.members().of(user, consistent=fresh)
+    def _look_up(self, who: SignedIn, named: str | None, *, fresh: bool) -> Caller:
+        members = [member for member in wiring.members().of(who.user, consistent=fresh) if who.counts(member)]
         if not members:
             raise Forbidden("You are a member of no organization. Accept an invitation.")
         project = wiring.projects().by_id(named or _usual(members))
         roles = roles_in(members, project.organization_id, project.id)
         if not roles:
             raise NotFound("project", project.id, "organization")
-        return self._caller(user, members, project, roles)
+        caller = self._caller(who.user, members, project, roles)
+        most = caller.permissions if who.provider is None else who.provider.permits
+        return replace(caller, permissions=caller.permissions & most)
 
     def _caller(self, user: User, members: Sequence[Member], project: Project, roles: list[str]) -> Caller:
         """Who may do more in this project than elsewhere acts for this project alone. So does who is denied anything in
@@ -105,6 +117,16 @@ class Bearers:
         if len(self._known) >= MAX_REMEMBERED:
             self._known.clear()
         self._known[_digest(text), project] = (until, caller)
+
+
+def _provider(session: Session, *, consistent: bool) -> "IdentityProvider | None":
+    """Who opened `session`, if it was an identity provider. Raises NotSignedIn: it is trusted no longer."""
+    if session.provider_id is None:
+        return None
+    provider = wiring.identity_providers().by_id(session.provider_id, consistent=consistent)
+    if provider is None or not provider.enabled:
+        raise NotSignedIn(OVER)
+    return provider
 
 
 def _digest(text: str) -> str:

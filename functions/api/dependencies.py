@@ -16,7 +16,7 @@ from functions.api import auth, limits
 from functions.api.auth import Doorkeeper
 from shared import wiring
 from shared.domain.role import Permission
-from shared.errors import NotFound, Unauthenticated
+from shared.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from shared.services.deadline import Deadline
 from shared.services.granting import Grantor
 from shared.services.ordering import Orders
@@ -59,6 +59,7 @@ GIVES_ACCESS = frozenset(
     {
         Permission.keys_write,
         Permission.members_write,
+        Permission.identity_providers_write,
         Permission.roles_write,
         Permission.projects_write,
         Permission.organization_write,
@@ -93,10 +94,16 @@ def authorize(
     """Who is calling, if they may.
 
     Raises:
-        Unauthenticated; NotFound: the project; RateLimited; Forbidden: a permission is missing.
+        Unauthenticated; NotFound: the project; RateLimited; Forbidden: a permission is missing; Forged.
     """
     caller = replace(
-        admit(request, key, x_project_id, token, fresh=not GIVES_ACCESS.isdisjoint(needed.scopes)),
+        admit(
+            request,
+            key,
+            x_project_id,
+            access_token(request, token),
+            fresh=not GIVES_ACCESS.isdisjoint(needed.scopes),
+        ),
         correlation_id=request.state.correlation_id,
         address=limits.address(request),
     )
@@ -107,8 +114,24 @@ def authorize(
     return caller
 
 
+def access_token(request: Request, token: HTTPAuthorizationCredentials | None) -> str | None:
+    """The access token that `request` carries: `token`, or that of a page, in a cookie.
+
+    No declared dependency, which each route would pay for: `openapi.py` says of all who take `Bearer` that they take it
+    in a cookie, too.
+
+    Raises:
+        Forged.
+    """
+    if token is not None or "cookie" not in request.headers:
+        return token.credentials if token else None
+    from functions.api import cookies  # for pages alone
+
+    return cookies.access_token(request)
+
+
 def admit(
-    request: Request, key: str | None, project_id: str | None, token: Token = None, *, fresh: bool = False
+    request: Request, key: str | None, project_id: str | None, token: str | None = None, *, fresh: bool = False
 ) -> auth.Caller:
     """Who presents `key`; or, without one, the access token `token`. If `fresh`, as they are now.
 
@@ -118,7 +141,7 @@ def admit(
     Raises:
         Unauthenticated; NotFound: the project; RateLimited: its address was refused too often.
     """
-    person = token.credentials if key is None and token is not None else None
+    person = token if key is None else None
     is_known = bearers().remembers(person, project_id) if person else doorkeeper().remembers(key, project_id)
     if not is_known:
         limits.require_open(request)
@@ -126,8 +149,8 @@ def admit(
         if person:
             return bearers().admit(person, project_id, fresh=fresh)
         return doorkeeper().admit(key, project_id, fresh=fresh)
-    except (Unauthenticated, NotFound):
-        limits.count_stranger(request)
+    except (Unauthenticated, NotFound, Invalid, Forbidden) as error:
+        limits.count_stranger(request, refused=isinstance(error, Unauthenticated))
         raise
 
 

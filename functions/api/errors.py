@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from functions.api.headers import hardening
 from shared import errors
-from shared.errors import AlreadyImported, Delivered, FlowFailure, InUse, Invalid, SparkError
+from shared.errors import AlreadyImported, Delivered, FlowFailure, InUse, Invalid, SecondFactorRequired, SparkError
 from shared.observability import count, logger
 
 AWS_ERRORS = (BotoCoreError, ClientError)
@@ -34,6 +34,7 @@ STATUS: dict[type[SparkError], int] = {
     errors.RateLimited: 429,
     errors.SchemaTooNew: 500,
     errors.FlowFailure: 502,
+    errors.ProviderFailure: 502,
     errors.Unavailable: 503,
     errors.OutOfTime: 503,
 }
@@ -44,6 +45,8 @@ TITLES = {
     "bad_cursor": "The cursor does not belong to this list",
     "body_too_large": "The body is too large",
     "conflict": "The state of the resource does not allow it",
+    "csrf": "The request may come from a page of somebody else",
+    "identity_provider_failed": "The identity provider does not answer as it must",
     "idempotency_key_reused": "The Idempotency-Key belongs to another request",
     "forbidden": "The caller may not do this",
     "in_flight": "The first request with this Idempotency-Key is still being worked on",
@@ -56,6 +59,7 @@ TITLES = {
     "payload_expired": "What it needs is no longer kept",
     "rate_limited": "Too many requests",
     "schema_too_new": "The record was written by a newer version",
+    "second_factor_required": "The password is right, and a second factor is needed",
     "source_inactive": "The source is switched off or gone",
     "source_not_verified": "The source cannot be used",
     "stale": "The resource has changed",
@@ -88,6 +92,8 @@ class Problem(BaseModel):
     errors: list[FieldProblem] | None = None
     users: list[str] | None = None
     workflow_id: str | None = None
+    challenge: str | None = None
+    methods: list[str] | None = None
 
 
 class Refusal(BaseModel):
@@ -157,13 +163,22 @@ async def _on_spark_error(request: Request, error: Exception) -> JSONResponse:
         from functions.api import denials  # which most requests never need
 
         await run_in_threadpool(denials.note, request, error)
-    if status == 401:
-        count("RequestsUnauthenticated")
-        logger.info("request.unauthenticated", extra={"address": request.client.host if request.client else ""})
+    if status == 401 and not isinstance(error, SecondFactorRequired):  # the password was right
+        await _note_refusal(request)
     if status >= 500:
         logger.warning("request.refused", extra={"code": error.code}, exc_info=error)
     detail = "The record was written by a newer version of Spark." if status == 500 else error.detail
     return _answer(request, status, error.code, detail, _extra_headers(error, status), **_facts(error))
+
+
+async def _note_refusal(request: Request) -> None:
+    """As a metric, in the log, and in what is counted of its address."""
+    from functions.api import limits  # which needs what is above
+
+    count("RequestsUnauthenticated")
+    logger.info("request.unauthenticated", extra={"address": limits.address(request)})
+    if not limits.is_refusal_noted(request):
+        await run_in_threadpool(limits.note_refusal, request)
 
 
 async def _on_validation(request: Request, error: Exception) -> JSONResponse:
@@ -236,6 +251,8 @@ def _facts(error: SparkError) -> dict[str, Any]:
             return {"users": error.users}
         case AlreadyImported():
             return {"workflow_id": error.workflow_id}
+        case SecondFactorRequired():
+            return {"challenge": error.challenge, "methods": error.methods}
     return {}
 
 

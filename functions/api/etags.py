@@ -11,16 +11,30 @@ from shared.errors import Stale
 
 if TYPE_CHECKING:  # a cold start pays for the one that it was made for
     from shared.domain.api_key import ApiKey
+    from shared.domain.identity_provider import IdentityProvider
     from shared.domain.member import Member
     from shared.domain.organization import Organization
     from shared.domain.project import Project
     from shared.domain.record import Stored
     from shared.domain.role import Role
     from shared.domain.schedule import Schedule
+    from shared.domain.service_account import ServiceAccount
     from shared.domain.source import Source
     from shared.domain.workflow import Workflow
 
-R = TypeVar("R", "Source", "Workflow", "Schedule", "ApiKey", "Project", "Role", "Organization", "Member")
+R = TypeVar(
+    "R",
+    "Source",
+    "Workflow",
+    "Schedule",
+    "ApiKey",
+    "Project",
+    "Role",
+    "Organization",
+    "Member",
+    "ServiceAccount",
+    "IdentityProvider",
+)
 
 EDITABLE = {
     "Source": {"name", "url", "status", "encrypted_key", "max_concurrency"},
@@ -31,6 +45,17 @@ EDITABLE = {
     "Role": {"name", "allow", "deny"},
     "Organization": {"name"},
     "Member": {"role"},
+    "IdentityProvider": {
+        "name",
+        "encrypted_secret",
+        "scopes",
+        "groups_claim",
+        "mapping",
+        "default_role",
+        "domains",
+        "enabled",
+    },
+    "ServiceAccount": {"name", "role", "disabled_at"},
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
@@ -22,8 +22,18 @@ from shared.errors import Conflict, InFlight, Invalid, KeyReused, NotFound, Spar
 from shared.store.idempotency import IdempotencyStore
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
+GONE = "The first request with this Idempotency-Key was done, and what it made was deleted since. Take a new key."
 NOT_HASHED = frozenset({"wait"})  # how long to wait for the answer is not part of the question
+
+
+class Records(Protocol[T_co]):
+    """A store of what requests make."""
+
+    def get(self, project: str, id: str, /) -> T_co: ...
+
+    def was_stored(self, project: str, id: str, /) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -141,6 +151,18 @@ def existing(get: Callable[[str, str], T], project: str, id: str) -> T | None:
     with suppress(NotFound):
         return get(project, id)
     return None
+
+
+def undeleted(records: Records[T], owner: str, id: str) -> T | None:
+    """The same of what can be deleted: a request that comes again brings nothing back.
+
+    Raises:
+        Conflict: it was made and is gone, so there is nothing to make the same answer of.
+    """
+    found = existing(records.get, owner, id)
+    if found is None and records.was_stored(owner, id):
+        raise Conflict(GONE)
+    return found
 
 
 OnlyOnce = Annotated[Once, Depends(Once)]

@@ -5,6 +5,7 @@ and a request that goes on.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from fastapi import Request
 
@@ -14,8 +15,10 @@ from shared import wiring
 from shared.domain.limit import Verdict
 from shared.errors import RateLimited, Unavailable
 from shared.observability import count, logger
+from shared.settings import settings
 
 STATE = "limit"  # where a request keeps its verdict for the headers of its answer
+REFUSED = "refusal_counted"  # and that it was counted among the refusals of its address
 
 
 def require_open(request: Request) -> None:
@@ -29,13 +32,25 @@ def require_open(request: Request) -> None:
         _apply(request, verdict)
 
 
-def count_stranger(request: Request) -> None:
-    """One more request of this address that no key vouches for.
+def count_stranger(request: Request, *, refused: bool = False) -> None:
+    """One more request of this address that no key vouches for; `refused`, if it is about to be answered 401.
 
     Raises:
         RateLimited: there were too many.
     """
-    _count(request, lambda: wiring.limiter().stranger(address(request)))
+    setattr(request.state, REFUSED, refused)
+    _count(request, lambda: wiring.limiter().stranger(address(request), refused=refused))
+
+
+def note_refusal(request: Request) -> None:
+    """Count a 401 that was not foreseen when the request was counted: of a wrong password, say. Such a request counts
+    twice for its address."""
+    with suppress(RateLimited):  # it is refused already
+        count_stranger(request, refused=True)
+
+
+def is_refusal_noted(request: Request) -> bool:
+    return bool(getattr(request.state, REFUSED, False))
 
 
 def count_request(request: Request, caller: Caller) -> None:
@@ -45,6 +60,15 @@ def count_request(request: Request, caller: Caller) -> None:
         RateLimited: there were too many.
     """
     _count(request, lambda: wiring.limiter().request(caller.id, caller.limits))
+
+
+def count_person(request: Request, user_id: str) -> None:
+    """One more request of a person about themselves: the same limits, the same count.
+
+    Raises:
+        RateLimited: there were too many.
+    """
+    _count(request, lambda: wiring.limiter().request(user_id, settings().usual_limits))
 
 
 def address(request: Request) -> str:

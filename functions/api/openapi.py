@@ -37,8 +37,24 @@ def complete(document: Document) -> Document:
         for operation in operations.values():
             if "requestBody" in operation:  # any body may be no JSON, or too large
                 operation["responses"] |= {str(status): answer for status, answer in responses(400, 413).items()}
+            _let_in_by_cookie(operation)
+    document["components"]["securitySchemes"]["Cookie"] = _cookie()
     deprecated.document(document["paths"])
     return document
+
+
+def _cookie() -> Document:
+    from functions.api import cookies  # for pages, and for this document
+
+    said = f"For pages that logged in with `cookies`. All but GET and HEAD need the header `{cookies.HEADER}`."
+    return {"type": "apiKey", "in": "cookie", "name": cookies.SECURE.access, "description": said}
+
+
+def _let_in_by_cookie(operation: Document) -> None:
+    """Whoever may come with an access token may have it in a cookie. Said here, since a declared dependency would cost
+    the cold start of every route."""
+    ways = operation.get("security", [])
+    ways += [{"Cookie": way["Bearer"]} for way in ways if "Bearer" in way]
 
 
 def _schema(model: type[FieldProblem | Problem]) -> Document:

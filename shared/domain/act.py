@@ -26,4 +26,12 @@ class Act:
     detail: Detail | None = None
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a request came from."""
+
+    address: str | None = None
+    correlation_id: str | None = None
+
+
 SPARK = "spark"

@@ -17,6 +17,7 @@ from shared.errors import Conflict
 KEY_PATTERN = re.compile(r"spk_([A-Za-z0-9]{1,40})_([A-Za-z0-9]{32,128})")
 PREFIX = "key_"
 FIRST_KEY = "bootstrap"
+NO_ROLE = ""  # of a key that acts for a service account, and has that one's
 USE_NOTED_EVERY = timedelta(minutes=5)  # a write for each use would cost more than the use
 
 
@@ -29,6 +30,7 @@ class ApiKey(Record):
     organization_wide: bool = False
     name: Name
     role: str = Field(BuiltIn.viewer, description="A role that every organization has, or the id of one of its own.")
+    service_account_id: str | None = Field(None, description="Whom it acts for: with that one's role, in its place.")
     hash: str
     previous_hash: str | None = None
     previous_until: Instant | None = Field(None, description="So long does the secret before the last rotation work.")

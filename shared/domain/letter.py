@@ -20,6 +20,18 @@ def verification(to: str, token: str, deployment: str) -> Letter:
     )
 
 
+def taken(to: str, deployment: str) -> Letter:
+    return Letter(
+        to,
+        "Your account for Spark",
+        f"Somebody, hopefully you, wants an account with this address at {deployment}. There is one already.\n\n"
+        f"To log in:\n\n    spark login --email {to}\n\n"
+        "If you do not know its password, or never confirmed the address:\n\n"
+        f"    spark account forgot --email {to}\n\n"
+        "If it was not you, do nothing.\n",
+    )
+
+
 def reset(to: str, token: str, deployment: str) -> Letter:
     return Letter(
         to,

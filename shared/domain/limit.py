@@ -15,6 +15,7 @@ from shared.domain.record import EPOCH, Instant, Stored
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 UNLIMITED = 0  # as a setting or a field of a key says it; None there means "as the deployment has it"
 KEPT_FOR = timedelta(hours=1)  # beyond the day that was counted, for clocks that are behind
+REFUSALS_KEPT_FOR = timedelta(days=7)  # for who looks into an attack, on Monday
 IPV6_NETWORK = 64  # what one customer gets: who has one address there has them all
 
 
@@ -37,6 +38,8 @@ class Usage(Stored):
     minute_count: int
     day: int
     day_count: int
+    refused: int = 0
+    """How many of an address were answered 401 in this minute. Not counted of others."""
     expires_at: Instant
 
 
@@ -79,21 +82,33 @@ def limits(per_minute: int | None, per_day: int | None, usual: Limits) -> Limits
     )
 
 
-def counted(before: Usage | None, id: str, at: datetime) -> Usage:
+def counted(before: Usage | None, id: str, at: datetime, *, refused: bool = False) -> Usage:
     """`before` and one request more, in the windows of `at`. A window that has begun by another's clock goes on."""
-    minute, day = (at - EPOCH) // MINUTE, (at - EPOCH) // DAY
+    minute, day = minute_of(at), (at - EPOCH) // DAY
     if before is None:
-        return Usage(id=id, minute=minute, minute_count=1, day=day, day_count=1, expires_at=_expiry(day))
+        refusals, expiry = int(refused), _expiry(minute, day, is_kept=refused)
+        return Usage(id=id, minute=minute, minute_count=1, day=day, day_count=1, refused=refusals, expires_at=expiry)
     minute, day = max(minute, before.minute), max(day, before.day)
+    refusals = (before.refused if minute == before.minute else 0) + refused
     return before.model_copy(
         update={
             "minute": minute,
             "minute_count": before.minute_count + 1 if minute == before.minute else 1,
             "day": day,
             "day_count": before.day_count + 1 if day == before.day else 1,
-            "expires_at": _expiry(day),
+            "refused": refusals,
+            "expires_at": _expiry(minute, day, is_kept=refusals > 0),
         }
     )
+
+
+def minute_of(at: datetime) -> int:
+    """The minutes that were over by then, since 1970."""
+    return (at - EPOCH) // MINUTE
+
+
+def begin_of(minute: int) -> datetime:
+    return EPOCH + minute * MINUTE
 
 
 def is_within(usage: Usage, limits: Limits) -> bool:
@@ -147,5 +162,5 @@ def _without_last(usage: Usage) -> Usage:
     return usage.model_copy(update={"minute_count": usage.minute_count - 1, "day_count": usage.day_count - 1})
 
 
-def _expiry(day: int) -> datetime:
-    return EPOCH + (day + 1) * DAY + KEPT_FOR
+def _expiry(minute: int, day: int, *, is_kept: bool) -> datetime:
+    return begin_of(minute + 1) + REFUSALS_KEPT_FOR if is_kept else EPOCH + (day + 1) * DAY + KEPT_FOR

@@ -16,6 +16,8 @@ class Member(Stored):
     role: str
     created_by: str
     created_at: Instant
+    role_by: str | None = None
+    """The identity provider that gave the role, and takes it; None: somebody did, by hand."""
 
     @property
     def id(self) -> str:

@@ -64,6 +64,11 @@ class AllowList(NamedTuple):
             return any(network.num_addresses == 1 for network in holding)
         return _is_public(meant) or bool(holding) or self._names(host)
 
+    def lists(self, host: str) -> bool:
+        """Is `host` named by an entry, whether it is public or not?"""
+        address = literal(host)
+        return self._names(host) if address is None else any(_meant(address) in network for network in self.networks)
+
     def _names(self, host: str) -> bool:
         host = host.lower().rstrip(".")
         return any(host == name or (name[0] == "." and host.endswith(name)) for name in self.names)

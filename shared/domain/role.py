@@ -26,6 +26,9 @@ class Permission(StrEnum):
     members_read = "members:read"
     members_write = "members:write"
     """Invite, change the role of, remove."""
+    identity_providers_read = "identity_providers:read"
+    identity_providers_write = "identity_providers:write"
+    """Who vouches for whom, and what that makes of them."""
     keys_read = "keys:read"
     keys_write = "keys:write"
     audit_read = "audit:read"
@@ -75,6 +78,7 @@ _ADMIN = _EDITOR | {
     P.roles_write,
     P.members_read,
     P.members_write,
+    P.identity_providers_read,
     P.keys_read,
     P.keys_write,
     P.audit_read,

@@ -8,6 +8,7 @@ import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -15,8 +16,12 @@ from shared.domain.record import Instant, Stored
 from shared.domain.token import SECRET_LENGTH, PresentedToken, hashed
 from shared.domain.user import User
 
+if TYPE_CHECKING:
+    from shared.domain.identity_provider import IdentityProvider
+
 PREFIX = "ses"
 LIFETIME = timedelta(days=30)
+VOUCHED_LIFETIME = timedelta(hours=12)  # whom a provider let in, it has to let in again: it may have changed its mind
 GRACE = timedelta(seconds=10)  # so late may the losers of a race of honest clients come
 MAX_USER_AGENT = 200
 
@@ -35,6 +40,8 @@ class Session(Stored):
     last_used_at: Instant
     expires_at: Instant
     revoked_at: Instant | None = None
+    provider_id: str | None = None
+    organization_id: str | None = Field(None, description="Opened by an identity provider, it counts there alone.")
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Visitor:
 
     user_agent: str
     address: str
+    correlation_id: str | None = None
 
 
 class Presented(StrEnum):
@@ -57,8 +65,13 @@ class Presented(StrEnum):
     """It was never one of this session."""
 
 
-def opened(user: User, id: str, secret: str, visitor: Visitor, now: datetime) -> Session:
-    """A new session of `user`; `secret` is that of its first refresh token, twice as long as others."""
+def opened(
+    user: User, id: str, secret: str, visitor: Visitor, now: datetime, provider: "IdentityProvider | None" = None
+) -> Session:
+    """A new session of `user`; `secret` is that of its first refresh token, twice as long as others.
+
+    Where a `provider` vouches for them it is confined to its organization, and ends sooner.
+    """
     return Session(
         id=id,
         user_id=user.id,
@@ -69,7 +82,9 @@ def opened(user: User, id: str, secret: str, visitor: Visitor, now: datetime) ->
         address=visitor.address,
         created_at=now,
         last_used_at=now,
-        expires_at=now.replace(microsecond=0) + LIFETIME,  # as the table keeps it
+        expires_at=now.replace(microsecond=0) + (VOUCHED_LIFETIME if provider else LIFETIME),  # as the table keeps it
+        provider_id=provider.id if provider else None,
+        organization_id=provider.organization_id if provider else None,
     )
 
 

@@ -16,6 +16,8 @@ MAX_LENGTH = 200
 
 ACCESS_LIFETIME = timedelta(minutes=15)
 AUDIENCE = "spark"
+CHALLENGE_LIFETIME = timedelta(minutes=5)
+CHALLENGE_AUDIENCE = "spark:second-factor"  # no access token is a challenge, nor the other way round
 
 
 class TokenKind(StrEnum):
@@ -23,6 +25,7 @@ class TokenKind(StrEnum):
     invitation = "spi"
     verification = "spv"
     reset = "spw"
+    login = "sps"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,27 @@ class AccessClaims(BaseModel):
     iat: int
     exp: int
     jti: str
+
+
+class ChallengeClaims(BaseModel):
+    """What a challenge says: who has shown the password of which generation, and until when the rest is awaited."""
+
+    model_config = ConfigDict(frozen=True)
+
+    iss: str
+    aud: str
+    sub: str
+    gen: int
+    iat: int
+    exp: int
+    jti: str
+
+
+def challenge_claims(issuer: str, user_id: str, generation: int, id: str, now: datetime) -> ChallengeClaims:
+    begins, ends = int(now.timestamp()), int((now + CHALLENGE_LIFETIME).timestamp())
+    return ChallengeClaims(
+        iss=issuer, aud=CHALLENGE_AUDIENCE, sub=user_id, gen=generation, iat=begins, exp=ends, jti=id
+    )
 
 
 def access_claims(issuer: str, user_id: str, session_id: str, id: str, now: datetime) -> AccessClaims:

@@ -8,12 +8,16 @@ from pydantic import Field, StringConstraints
 
 from shared.domain.member import Member
 from shared.domain.record import Instant, Stored
+from shared.domain.token import PresentedToken
 from shared.domain.workflow import Name
 from shared.errors import Conflict
 
 PREFIX = "usr"
 VERIFICATION_LIFETIME = timedelta(days=7)
 RESET_LIFETIME = timedelta(hours=1)
+RESET_PAUSE = RESET_LIFETIME / 2
+"""So long nobody is mailed another token, whoever asks for it. Since the last two are good, each is for its whole hour:
+asking in somebody else's name takes nothing from them, and fills no mailbox."""
 MAX_MEMBERSHIPS = 50
 
 Place = tuple[str, str | None]
@@ -59,6 +63,7 @@ class User(Stored):
     password_hash: str = Field(repr=False)
     generation: int = Field(0, description="Sessions of an earlier one are over.")
     email_verified_at: Instant | None = None
+    awaits_proof: bool = Field(False, description="Nobody logs in before it is proven that the address is theirs.")
     disabled_at: Instant | None = None
     created_at: Instant
     places: tuple[Place, ...] = ()
@@ -66,6 +71,8 @@ class User(Stored):
     verification_until: Instant | None = None
     reset_hash: str | None = Field(None, repr=False)
     reset_until: Instant | None = None
+    previous_reset_hash: str | None = Field(None, repr=False)
+    previous_reset_until: Instant | None = None
 
 
 def await_verification(user: User, hash: str, now: datetime) -> User:
@@ -74,17 +81,69 @@ def await_verification(user: User, hash: str, now: datetime) -> User:
 
 
 def await_reset(user: User, hash: str, now: datetime) -> User:
-    """The same for a forgotten password."""
-    return _with(user, reset_hash=hash, reset_until=now + RESET_LIFETIME)
+    """`user` to whom a token with `hash` is mailed that sets another password; the one mailed before goes on."""
+    return _with(
+        user,
+        reset_hash=hash,
+        reset_until=now + RESET_LIFETIME,
+        previous_reset_hash=user.reset_hash,
+        previous_reset_until=user.reset_until,
+    )
+
+
+def never_mailed(user: User, before: User) -> User:
+    """`user` with the tokens of `before`, since the one that came after them never left."""
+    fields = ("reset_hash", "reset_until", "previous_reset_hash", "previous_reset_until")
+    return _with(user, **{name: getattr(before, name) for name in fields})
+
+
+def was_just_mailed(user: User, now: datetime) -> bool:
+    """Have they got a token that sets another password, a moment ago?"""
+    return user.reset_until is not None and now < user.reset_until - RESET_PAUSE
+
+
+def may_reset(user: User, token: PresentedToken, now: datetime) -> bool:
+    """Is `token` one of those that were mailed, and still good?"""
+    is_last = token.opens(user.reset_hash, user.reset_until, now)
+    return is_last or token.opens(user.previous_reset_hash, user.previous_reset_until, now)
 
 
 def verified(user: User, now: datetime) -> User:
-    return _with(user, email_verified_at=user.email_verified_at or now, verification_hash=None, verification_until=None)
+    return _with(
+        user,
+        email_verified_at=user.email_verified_at or now,
+        awaits_proof=False,
+        verification_hash=None,
+        verification_until=None,
+    )
+
+
+def may_log_in(user: User) -> bool:
+    return user.disabled_at is None and not user.awaits_proof
 
 
 def with_password(user: User, hash: str) -> User:
     """`user` with another password: every session is over, and no mailed reset works any more."""
-    return _with(user, password_hash=hash, generation=user.generation + 1, reset_hash=None, reset_until=None)
+    return _with(
+        user,
+        password_hash=hash,
+        generation=user.generation + 1,
+        reset_hash=None,
+        reset_until=None,
+        previous_reset_hash=None,
+        previous_reset_until=None,
+    )
+
+
+def disabled(user: User, now: datetime) -> User:
+    """`user` whom nothing lets in: every session is over, for good, and so is a mailed reset."""
+    if user.disabled_at is not None:
+        return user
+    return _with(user, disabled_at=now, generation=user.generation + 1, reset_hash=None, reset_until=None)
+
+
+def enabled(user: User) -> User:
+    return _with(user, disabled_at=None)
 
 
 def joined(user: User, member: Member) -> User:

@@ -129,7 +129,12 @@ def array(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def exchange(request: httpx.Request, transport: httpx.BaseTransport | None, stopper: Stopper) -> Reply:
+def exchange(
+    request: httpx.Request,
+    transport: httpx.BaseTransport | None,
+    stopper: Stopper,
+    max_bytes: int = MAX_ANSWER_BYTES,
+) -> Reply:
     """Send `request` on a connection of its own and read the whole answer. Time ends with `stopper`.
 
     Raises:
@@ -145,7 +150,7 @@ def exchange(request: httpx.Request, transport: httpx.BaseTransport | None, stop
     }
     try:
         with closing(transport or Network()) as wire:
-            reply = _reply(wire.handle_request(request))
+            reply = _reply(wire.handle_request(request), max_bytes)
     except (httpx.HTTPError, zlib.error) as error:
         raise stopper.failure() or _failure(error) from error
     finally:
@@ -179,26 +184,26 @@ def _failure(error: httpx.HTTPError | zlib.error) -> FlowFailure:
     return FlowFailure("disconnected", f"The connection to LangFlow broke: {reason}", Delivered.unknown)
 
 
-def _reply(response: httpx.Response) -> Reply:
+def _reply(response: httpx.Response, max_bytes: int) -> Reply:
     with closing(response):
         return Reply(
             status=response.status_code,
-            content=_content(response),
+            content=_content(response, max_bytes),
             retry_after_seconds=_seconds(response.headers.get("retry-after", "")),
         )
 
 
-def _content(response: httpx.Response) -> bytearray:
-    """The body, decompressed, up to MAX_ANSWER_BYTES; not a byte is read when its length says that it is more."""
+def _content(response: httpx.Response, max_bytes: int) -> bytearray:
+    """The body, decompressed, up to `max_bytes`; not a byte is read when its length says that it is more."""
     declared = response.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > MAX_ANSWER_BYTES:
-        raise _too_large()
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
     body = bytearray()
     assert isinstance(response.stream, httpx.SyncByteStream)  # a sync transport's response
     for piece in _unpacked(response.stream, response.headers.get("content-encoding", "identity").lower()):
         body += piece
-        if len(body) > MAX_ANSWER_BYTES:
-            raise _too_large()
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
     return body
 
 
@@ -217,9 +222,9 @@ def _unpacked(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
             rest = inflater.unconsumed_tail
 
 
-def _too_large() -> FlowFailure:
-    limit = MAX_ANSWER_BYTES // 1024 // 1024
-    return FlowFailure("output_too_large", f"LangFlow's answer is larger than {limit} MiB.", Delivered.yes)
+def _too_large(max_bytes: int) -> FlowFailure:
+    limit = f"{max_bytes / 1024 / 1024:g} MiB"
+    return FlowFailure("output_too_large", f"LangFlow's answer is larger than {limit}.", Delivered.yes)
 
 
 def _seconds(retry_after: str) -> float | None:

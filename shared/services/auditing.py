@@ -25,8 +25,22 @@ def note_bulk(author: Author, action: str, detail: Detail, audit: AuditStore) ->
     Raises:
         Unavailable.
     """
-    act = Act(action, author.by, author.organization, author.now, author.address, author.correlation_id, detail)
-    audit.append(act, Subject("project", author.project, author.project), keys.project(author.project).pk)
+    subject = Subject("project", author.project, author.project)
+    audit.append(_in_bulk(author, action, detail), subject, keys.project(author.project).pk)
+
+
+def note_bulk_everywhere(author: Author, action: str, detail: Detail, audit: AuditStore) -> None:
+    """The same about what they are about to do in all projects of their organization.
+
+    Raises:
+        Unavailable.
+    """
+    subject = Subject("organization", author.organization)
+    audit.append(_in_bulk(author, action, detail), subject, keys.organization(author.organization).pk)
+
+
+def _in_bulk(author: Author, action: str, detail: Detail) -> Act:
+    return Act(action, author.by, author.organization, author.now, author.address, author.correlation_id, detail)
 
 
 @dataclass(frozen=True)

@@ -67,10 +67,12 @@ class Belonging:
         return self.invitations.save(stored, stored.model_copy(update={"sent_at": self.now()}))
 
     def sent(self, by: Grantor, id: str) -> Invitation | None:
-        """The invitation `id` if it was mailed."""
+        """The invitation `id` if it was mailed. Raises Conflict: it was taken back, and is not sent again."""
         with suppress(NotFound):
             found = self.invitations.get(by.organization, id)
             return found if found.sent_at is not None else None
+        if self.invitations.was_stored(by.organization, id):
+            raise Conflict("This request was done, and the invitation was taken back since. Take a new key.")
         return None
 
     def invited(self, by: Grantor, *, limit: int, after: str | None) -> Slice[Invitation]:
@@ -114,7 +116,7 @@ class Belonging:
         before = self._theirs(by, user_id, project)
         guard(before)
         self.granting.require_grantable(by.organization, role, by.permissions)
-        after = before.model_copy(update={"role": role})
+        after = before.model_copy(update={"role": role, "role_by": None})
         entry = self.members.entry(by.does("member.updated"), before, after)
         self.members.save_all([*self.members.changes(by.organization, before, after), *entry])
         return after
@@ -125,15 +127,22 @@ class Belonging:
         Raises:
             NotFound; Forbidden: they may do more than oneself; Conflict, as `change`.
         """
-        before = self._theirs(by, user_id, project)
-        guard(before)
+        before = self.require_removable(by, user_id, project, guard)
         if before.is_owner:
-            lowered = before.model_copy(update={"role": BuiltIn.viewer})
+            lowered = _lowered(before)
             entry = self.members.entry(by.does("member.updated"), before, lowered)
             self.members.save_all([*self.members.changes(by.organization, before, lowered), *entry])
             before = self.members.get(by.organization, before.id)
         self.members.delete(before, by.does("member.removed"))
         self._forget_place(before)
+
+    def require_removable(self, by: Grantor, user_id: str, project: str | None, guard: Guard) -> Member:
+        """The member, whom nothing keeps from being removed. Raises what `remove` does."""
+        member = self._theirs(by, user_id, project)
+        guard(member)
+        if member.is_owner:
+            self.members.changes(by.organization, member, _lowered(member))
+        return member
 
     def _theirs(self, by: Grantor, user_id: str, project: str | None) -> Member:
         member = self.get(by, user_id, project)
@@ -193,3 +202,8 @@ class Belonging:
         with suppress(Conflict, NotFound):
             user = self.users.get(member.user_id)
             self.users.save(user, users.left(user, member))
+
+
+def _lowered(owner: Member) -> Member:
+    """Owners become viewers before they go: who the owners are is stored in one place."""
+    return owner.model_copy(update={"role": BuiltIn.viewer})

@@ -13,6 +13,7 @@ from shared.services.granting import NAMES, Grantor
 from shared.store.api_keys import ApiKeyStore
 from shared.store.members import MemberStore
 from shared.store.roles import RoleStore
+from shared.store.service_accounts import ServiceAccountStore
 
 ROUNDS = 5
 PAGE = 100
@@ -26,6 +27,7 @@ class Defining:
     roles: RoleStore
     keys: ApiKeyStore
     members: MemberStore
+    accounts: ServiceAccountStore
 
     def define(self, by: Grantor, role: Role) -> Role:
         """Store `role`, a new one.
@@ -78,15 +80,19 @@ class Defining:
 
     def _require_unused(self, role: Role, deadline: Deadline) -> None:
         if ids := list(islice(self._holders(role, deadline), MAX_NAMED)):
-            raise InUse(f"Role {role.id} is that of API keys or members. Give them another one first.", ids)
+            raise InUse(f"Role {role.id} is that of keys, members, service accounts. Give them another one first.", ids)
 
     def _holders(self, role: Role, deadline: Deadline) -> Iterator[str]:
-        """The ids of keys and people. No index leads from a role to them, so all of the organization's are read."""
+        """The ids of keys, people and service accounts. No index leads from a role to them, so all of the
+        organization's are read.
+        """
         owner = role.organization_id
         keys = deadline.all_of(lambda after: self.keys.list(owner, limit=PAGE, after=after))
         yield from (key.id for key in keys if key.role == role.id)
         members = deadline.all_of(lambda after: self.members.list(owner, limit=PAGE, after=after))
         yield from (member.user_id for member in members if member.role == role.id)
+        accounts = deadline.all_of(lambda after: self.accounts.list(owner, limit=PAGE, after=after))
+        yield from (account.id for account in accounts if account.role == role.id)
 
 
 def _require_hold(by: Grantor, before: Role | None, after: Role | None) -> None:

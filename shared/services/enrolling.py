@@ -75,13 +75,14 @@ class Enrolling:
         member = invitations.membership(invitation, user.id, user.created_at)
         return self._add(user, member, [self._used(invitation)])
 
-    def everybody(self, applicant: Applicant) -> User:
-        """Somebody who comes by themselves, and gets an organization and a project of their own.
+    def everybody(self, applicant: Applicant, *, awaits_proof: bool = False) -> User:
+        """Somebody who comes by themselves, and gets an organization and a project of their own. If it `awaits_proof`,
+        they log in once they have proven that the address is theirs.
 
         Raises:
             Invalid: the password; Conflict: the address is taken.
         """
-        user = self._user(applicant)
+        user = self._user(applicant).model_copy(update={"awaits_proof": awaits_proof})
         organization = Organization(
             id=self.new_id("org"), name=user.name, created_by=user.id, created_at=user.created_at
         )
@@ -149,8 +150,8 @@ class Enrolling:
         """The roles that count where the invitation leads. Raises NotFound."""
         sender, organization, project = invitation.created_by, invitation.organization_id, invitation.project_id
         if not sender.startswith(f"{PREFIX}_"):
-            key = self.keys.get(organization, sender)
-            return [key.role] if self._reaches(key, project) else []
+            key = self.granting.acting(self.keys.get(organization, sender), consistent=True)
+            return [key.role] if key is not None and self._reaches(key, project) else []
         if self.users.get(sender).disabled_at is not None:
             return []
         places = [(organization, member_id(sender, where)) for where in {None, project}]

@@ -16,6 +16,7 @@ from shared.store.members import MemberStore
 from shared.store.organizations import OrganizationStore
 from shared.store.projects import ProjectStore
 from shared.store.records import Slice
+from shared.store.service_accounts import ServiceAccountStore
 from shared.store.sources import SourceStore
 from shared.store.table import Change
 from shared.store.workflows import WorkflowStore
@@ -38,6 +39,7 @@ class Contents:
     keys: ApiKeyStore
     members: MemberStore
     invitations: InvitationStore
+    accounts: ServiceAccountStore
 
     def of(self, project: Project, deadline: Deadline) -> Iterator[str]:
         """The ids of all there is, runs left aside: they end by themselves."""
@@ -50,6 +52,8 @@ class Contents:
         yield from (member.user_id for member in members if member.project_id == project.id)
         sent = deadline.all_of(lambda after: self.invitations.list(owner, limit=PAGE, after=after))
         yield from (each.id for each in sent if each.project_id == project.id and each.accepted_at is None)
+        accounts = deadline.all_of(lambda after: self.accounts.list(owner, limit=PAGE, after=after))
+        yield from (account.id for account in accounts if account.project_id == project.id)
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class Founding:
             _require_empty(current, contents, deadline)
             others = self._leave_one(current, deadline)
             try:
-                return self.projects.delete_with(current, by.does("project.deleted"), others)
+                return self.projects.delete(current, by.does("project.deleted"), others)
             except Conflict:
                 continue
         raise Unavailable("The project keeps changing. Try again.")
@@ -154,7 +158,7 @@ def _require_empty(project: Project, contents: Contents, deadline: Deadline) -> 
         raise Conflict("The default project stays: every deployment has it.")
     if ids := list(islice(contents.of(project, deadline), MAX_NAMED)):
         raise InUse(
-            f"Project {project.id} is not empty. Delete what is in it; revoke its API keys, take back "
-            "its invitations, and end its memberships.",
+            f"Project {project.id} is not empty. Delete what is in it and its service accounts; revoke "
+            "its API keys, take back its invitations, and end its memberships.",
             ids,
         )

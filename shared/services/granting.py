@@ -1,6 +1,6 @@
 """Granting: what roles come to, and that nobody hands out more than their own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,7 +13,10 @@ from shared.store.roles import RoleStore
 
 if TYPE_CHECKING:
     from shared.domain.act import Act
+    from shared.domain.api_key import ApiKey
+    from shared.domain.service_account import ServiceAccount
     from shared.services.versioning import Author
+    from shared.store.service_accounts import ServiceAccountStore
 
 NAMES = frozenset(BuiltIn)
 NO_LIMITS = Limits()
@@ -61,6 +64,26 @@ class Grantor:
 @dataclass(frozen=True)
 class Granting:
     roles: RoleStore
+    accounts: "Callable[[], ServiceAccountStore]"
+    """Made when the first key comes that acts for one."""
+
+    def acting(self, key: "ApiKey", *, consistent: bool = False) -> "ApiKey | None":
+        """`key` as what it may do: with the role and the place of its service account, if it acts for one. None where
+        that is disabled or gone. It is looked up as it is now if `consistent`, else as it was a moment ago.
+        """
+        if key.service_account_id is None:
+            return key
+        from shared.domain import service_account as rules  # what only keys of such accounts need
+
+        account = self.accounts_of([key], consistent=consistent).get(key.service_account_id)
+        return rules.acting(key, account) if account is not None and rules.is_good(account) else None
+
+    def accounts_of(self, keys: "Sequence[ApiKey]", *, consistent: bool = False) -> "dict[str, ServiceAccount]":
+        """The service accounts that `keys` act for, by id: those that exist. One request, or none."""
+        wanted = {(key.organization_id, key.service_account_id) for key in keys if key.service_account_id}
+        if not wanted:
+            return {}
+        return {account.id: account for account in self.accounts().readable(sorted(wanted), consistent=consistent)}
 
     def permissions(self, organization: str, roles: Sequence[str]) -> frozenset[Permission]:
         """What all of `roles` allow together. One that was deleted allows nothing."""

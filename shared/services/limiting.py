@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.domain import limit as rules
-from shared.domain.limit import DAY, MINUTE, Limits, Usage, Verdict
+from shared.domain.limit import DAY, Limits, Usage, Verdict
 from shared.domain.record import EPOCH
 from shared.errors import Conflict, RateLimited, Unavailable
 from shared.store import keys
@@ -19,8 +19,15 @@ from shared.store.limits import LimitStore
 ATTEMPTS = Limits(per_minute=5, per_day=50)
 """At one account from one address: enough for who forgot which of their passwords it is, not for a list of them."""
 
+CODES = Limits(per_minute=5, per_day=20)
+"""Codes of six digits at one account, wherever they come from. Three of a million are right at any time: whoever knows
+the password and has many addresses would hit upon one before long, at fifty a day from each. The price is that they
+keep the owner's codes out as well, until the day ends; recovery codes, which nobody guesses, are not counted here and
+let the owner in."""
+
 ROUNDS = 8  # each lost round is a window that somebody else opened, or a request that they counted meanwhile
 MAX_REMEMBERED = 10_000
+ANYWHERE = ""
 
 
 @dataclass
@@ -37,13 +44,18 @@ class Limiter:
         """Count a request of the API key `key`."""
         return self.count(keys.limited_key(key), limits)
 
-    def stranger(self, address: str) -> Verdict:
-        """Count a request of somebody at `address` who showed no valid key."""
-        return self.count(keys.limited_address(rules.place(address)), self.strangers)
+    def stranger(self, address: str, *, refused: bool = False) -> Verdict:
+        """Count a request of somebody at `address` who showed no valid key. If it was `refused` for that, the same
+        write notes it, and what was refused in this minute is kept for a week."""
+        at = self.now()
+        id = _of_minute(address, at)
+        if refused and self.strangers.is_unlimited:
+            return self._count(id, self.strangers, at, refused=True)
+        return self.count(id, self.strangers, at, refused=refused)
 
     def is_shut(self, address: str) -> Verdict | None:
         """The refusal of `address` that still holds, as far as this environment knows. It counts and costs nothing."""
-        return self._remembered(keys.limited_address(rules.place(address)), self.strangers)
+        return self._remembered(_of_minute(address, self.now()), self.strangers)
 
     def attempt(self, account: str, address: str) -> None:
         """Count an attempt to log in, before looking at the password: too many lock this account for this address.
@@ -59,12 +71,23 @@ class Limiter:
 
     def forgive(self, account: str, address: str) -> None:
         """The password was right: those before it were slips."""
-        id = keys.limited_account(rules.attempt_id(account, address))
-        self._refused.pop(id, None)
-        with suppress(Conflict):  # somebody tries at this very moment; that counts
-            self.store.forget(id)
+        self._forget(keys.limited_account(rules.attempt_id(account, address)))
 
-    def count(self, id: str, limits: Limits) -> Verdict:
+    def guess(self, account: str) -> None:
+        """Count a code of six digits at `account`, before looking at it, from whatever address.
+
+        Raises:
+            RateLimited: there were too many; the code was not looked at.
+        """
+        verdict = self.count(_codes_of(account), CODES)
+        if verdict.hit is not None:
+            raise RateLimited(verdict.words, verdict.hit.reset_seconds)
+
+    def forgive_guesses(self, account: str) -> None:
+        """The code was right: those before it were slips."""
+        self._forget(_codes_of(account))
+
+    def count(self, id: str, limits: Limits, at: datetime | None = None, *, refused: bool = False) -> Verdict:
         """Count one more for `id`.
 
         Raises:
@@ -72,16 +95,20 @@ class Limiter:
         """
         if limits.is_unlimited:
             return Verdict()
-        return self._remembered(id, limits) or self._count(id, limits)
+        return self._remembered(id, limits) or self._count(id, limits, at or self.now(), refused=refused)
 
-    def _count(self, id: str, limits: Limits) -> Verdict:
-        at = self.now()
-        minute, day = (at - EPOCH) // MINUTE, (at - EPOCH) // DAY
+    def _forget(self, id: str) -> None:
+        self._refused.pop(id, None)
+        with suppress(Conflict):  # somebody tries at this very moment; that counts
+            self.store.forget(id)
+
+    def _count(self, id: str, limits: Limits, at: datetime, *, refused: bool) -> Verdict:
+        minute, day = rules.minute_of(at), (at - EPOCH) // DAY
         for _ in range(ROUNDS):
-            is_counted, usage = self.store.count(id, minute, day, limits)
+            is_counted, usage = self.store.count(id, minute, day, limits, refused=refused)
             if is_counted and usage is not None:
                 return rules.judge(usage, limits, at)
-            after = rules.counted(usage, id, at)
+            after = rules.counted(usage, id, at, refused=refused)
             verdict = rules.judge(after, limits, at)
             if not verdict.is_allowed and usage is not None:
                 self._remember(usage)
@@ -114,3 +141,11 @@ class Limiter:
         if len(self._refused) >= MAX_REMEMBERED:
             self._refused.clear()
         self._refused[usage.id] = usage
+
+
+def _codes_of(account: str) -> str:
+    return keys.limited_account(rules.attempt_id(f"code {account}", ANYWHERE))
+
+
+def _of_minute(address: str, at: datetime) -> str:
+    return keys.limited_address(rules.place(address), rules.minute_of(at))

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from shared.domain import letter as letters
 from shared.domain import user as rules
+from shared.domain.act import Origin
 from shared.domain.password import require_good
 from shared.domain.session import Session
 from shared.domain.token import PresentedToken, TokenKind, hashed, read_token, written
@@ -14,6 +15,7 @@ from shared.domain.user import PREFIX, User
 from shared.errors import Conflict, Invalid, NotFound, NotSignedIn, Unavailable
 from shared.mail import Mail
 from shared.services import hashing
+from shared.services.witnessing import NOWHERE, Deed, Witness
 from shared.store.sessions import SessionStore
 from shared.store.users import UserStore
 
@@ -28,6 +30,7 @@ class Recovering:
 
     users: UserStore
     sessions: SessionStore
+    witness: Witness
     mail: Mail
     deployment: str
     new_secret: Callable[[], str]
@@ -53,40 +56,48 @@ class Recovering:
         except (Conflict, Unavailable):
             LOG.exception("user.not_asked_to_verify", extra={"user": user.id})
 
-    def verify(self, text: str) -> User:
+    def remind(self, email: str) -> None:
+        """Tell somebody who wants an account that there is one: in a letter, where nobody but they reads it."""
+        try:
+            self.mail.send(letters.taken(email, self.deployment))
+        except (Conflict, Unavailable):
+            LOG.exception("user.not_reminded")
+
+    def verify(self, text: str, origin: Origin = NOWHERE) -> User:
         """Raises Invalid, Conflict."""
         user, token = self._find(TokenKind.verification, text)
         if not token.opens(user.verification_hash, user.verification_until, self.now()):
             raise Invalid(VOID, "/token")
-        return self.users.save(user, rules.verified(user, self.now()))
+        after, deed = rules.verified(user, self.now()), Deed("email.verified", user, origin)
+        self.witness.store(deed, lambda entries: self.users.save_with(user, after, entries))
+        return after.model_copy(update={"revision": after.revision + 1})
 
     def forgotten(self, email: str) -> None:
-        """Mail a token that sets another password, if there is such a user. Nobody is told whether there is."""
+        """Mail a token that sets another password, if there is such a user, and none was mailed within the last half
+        hour. Nobody is told which it is."""
         user = self.users.by_email(email)
-        if user is None or user.disabled_at is not None:
+        if user is None or user.disabled_at is not None or rules.was_just_mailed(user, self.now()):
             return
-        secret = self.new_secret()
         try:
-            self.users.save(user, rules.await_reset(user, hashed(secret), self.now()))
-            token = written(TokenKind.reset, user.id, secret)
-            self.mail.send(letters.reset(user.email, token, self.deployment))
+            self._mail_reset(user)
         except (Conflict, Unavailable):
             LOG.exception("password.reset_not_sent", extra={"user": user.id})
 
-    def reset(self, text: str, password: str) -> None:
+    def reset(self, text: str, password: str, origin: Origin = NOWHERE) -> None:
         """Set another password by what was mailed. It ends every session, and proves the address.
 
         Raises:
             Invalid: the token, or the password; Conflict.
         """
         user, token = self._find(TokenKind.reset, text)
-        if not token.opens(user.reset_hash, user.reset_until, self.now()):
+        if not rules.may_reset(user, token, self.now()):
             raise Invalid(VOID, "/token")
         require_good(password, user.email, user.email.partition("@")[0], user.name)
         after = rules.with_password(rules.verified(user, self.now()), hashing.hashed(password))
-        self.users.save(user, after)
+        deed = Deed("password.reset", user, origin)
+        self.witness.store(deed, lambda entries: self.users.save_with(user, after, entries))
 
-    def change(self, user: User, session: Session, current: str, password: str) -> None:
+    def change(self, user: User, session: Session, current: str, password: str, origin: Origin = NOWHERE) -> None:
         """Set another password by the present one. It ends every session but this one.
 
         Raises:
@@ -99,15 +110,27 @@ class Recovering:
         after = rules.with_password(user, hashing.hashed(password))
         for _ in range(ROUNDS):
             try:
-                return self._save(user, after, session)
+                return self._save(user, after, session, origin)
             except Conflict:  # with a refresh of this session, as a rule
                 session = self.sessions.get(user.id, session.id)
         raise Unavailable("The account keeps changing; the password is the one it was. Try again.")
 
-    def _save(self, user: User, after: User, session: Session) -> None:
+    def _save(self, user: User, after: User, session: Session, origin: Origin) -> None:
         """Store both or neither: there is no other password without a session that goes on."""
         kept = session.model_copy(update={"generation": after.generation})
-        self.users.save_with(user, after, [self.sessions.change(session, kept)])
+        entries = self.witness.entries(Deed("password.changed", user, origin))
+        self.users.save_with(user, after, [self.sessions.change(session, kept), *entries])
+
+    def _mail_reset(self, user: User) -> None:
+        """Raises Conflict; Unavailable: it did not leave, and may be asked for again at once."""
+        secret = self.new_secret()
+        waiting = self.users.save(user, rules.await_reset(user, hashed(secret), self.now()))
+        token = written(TokenKind.reset, user.id, secret)
+        try:
+            self.mail.send(letters.reset(user.email, token, self.deployment))
+        except (Conflict, Unavailable):
+            self.users.save(waiting, rules.never_mailed(waiting, user))
+            raise
 
     def _find(self, kind: TokenKind, text: str) -> tuple[User, PresentedToken]:
         token = read_token(kind, text)

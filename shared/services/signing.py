@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,19 +15,27 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from jwt.algorithms import ECAlgorithm
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from shared.domain import signing_key as rules
 from shared.domain.signing_key import ALGORITHM, SigningKey
-from shared.domain.token import AUDIENCE, AccessClaims, access_claims
+from shared.domain.token import (
+    AUDIENCE,
+    CHALLENGE_AUDIENCE,
+    AccessClaims,
+    ChallengeClaims,
+    access_claims,
+    challenge_claims,
+)
 from shared.errors import NotSignedIn
 from shared.secrets import Cipher
 from shared.store.signing_keys import SigningKeyStore
 
 CONTEXT = "access-tokens"
-REQUIRED = ["iss", "aud", "sub", "sid", "iat", "exp", "jti"]
 LOOKED_UP_EVERY = timedelta(seconds=1)  # so often may tokens with unknown keys make us read ours again
 REFUSAL = "The access token is not valid."
+NO_CHALLENGE = "The challenge is not valid, or over. Log in again."
+C = TypeVar("C", bound=BaseModel)
 
 
 @dataclass
@@ -45,9 +53,11 @@ class Signing:
 
     def issue(self, user_id: str, session_id: str) -> str:
         """An access token for the next 15 minutes."""
-        key = self._current()
-        claims = access_claims(self.issuer, user_id, session_id, self.new_id("tok"), self.now())
-        return jwt.encode(claims.model_dump(), self._private_of(key), ALGORITHM, headers={"kid": key.kid})
+        return self._signed(access_claims(self.issuer, user_id, session_id, self.new_id("tok"), self.now()))
+
+    def challenge(self, user_id: str, generation: int) -> str:
+        """What somebody gets for their password alone: for five minutes they may add a second factor to it."""
+        return self._signed(challenge_claims(self.issuer, user_id, generation, self.new_id("tok"), self.now()))
 
     def read(self, text: str) -> AccessClaims:
         """What the token `text` says.
@@ -55,22 +65,20 @@ class Signing:
         Raises:
             NotSignedIn: it is none of ours, or its time is over.
         """
-        try:
-            key = self._key_of(str(jwt.get_unverified_header(text).get("kid")))
-            options: Any = {"require": REQUIRED, "verify_exp": False, "verify_iat": False}  # by our own clock, below
-            said = jwt.decode(
-                text,
-                ECAlgorithm.from_jwk(key.public_key),  # type: ignore[arg-type]  # a public one
-                algorithms=[ALGORITHM],
-                audience=AUDIENCE,
-                issuer=self.issuer,
-                options=options,
-            )
-            claims = AccessClaims.model_validate(said)
-        except (jwt.InvalidTokenError, ValidationError) as error:
-            raise NotSignedIn(REFUSAL) from error
+        claims = self._verified(text, AUDIENCE, AccessClaims, REFUSAL)
         if claims.exp <= self.now().timestamp():
             raise NotSignedIn("The access token is over. Refresh it.")
+        return claims
+
+    def read_challenge(self, text: str) -> ChallengeClaims:
+        """What the challenge `text` says.
+
+        Raises:
+            NotSignedIn: it is none of ours, or its time is over.
+        """
+        claims = self._verified(text, CHALLENGE_AUDIENCE, ChallengeClaims, NO_CHALLENGE)
+        if claims.exp <= self.now().timestamp():
+            raise NotSignedIn(NO_CHALLENGE)
         return claims
 
     def jwks(self) -> list[dict[str, str]]:
@@ -78,12 +86,29 @@ class Signing:
         self._current()
         return [json.loads(key.public_key) for key in self.keys.list() if key.expires_at > self.now()]
 
-    def _key_of(self, kid: str) -> SigningKey:
+    def _signed(self, claims: AccessClaims | ChallengeClaims) -> str:
+        key = self._current()
+        return jwt.encode(claims.model_dump(), self._private_of(key), ALGORITHM, headers={"kid": key.kid})
+
+    def _verified(self, text: str, audience: str, claims: type[C], refusal: str) -> C:
+        """What `text` says to `audience`, whenever. Raises NotSignedIn."""
+        options: Any = {"require": [*claims.model_fields], "verify_exp": False, "verify_iat": False}  # by our own clock
+        try:
+            key = self._key_of(str(jwt.get_unverified_header(text).get("kid")), refusal)
+            public: Any = ECAlgorithm.from_jwk(key.public_key)
+            said = jwt.decode(
+                text, public, algorithms=[ALGORITHM], audience=audience, issuer=self.issuer, options=options
+            )
+            return claims.model_validate(said)
+        except (jwt.InvalidTokenError, ValidationError) as error:
+            raise NotSignedIn(refusal) from error
+
+    def _key_of(self, kid: str, refusal: str) -> SigningKey:
         if kid not in self._known:
             self._look_up()
         key = self._known.get(kid)
         if key is None or key.expires_at <= self.now():
-            raise NotSignedIn(REFUSAL)
+            raise NotSignedIn(refusal)
         return key
 
     def _look_up(self) -> None:

@@ -5,25 +5,35 @@ stored, the other is told so and may look for what the first one got.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from shared.domain import session as rules
+from shared.domain import user as users
+from shared.domain.act import SPARK, Origin
 from shared.domain.session import PREFIX, Presented, Session, Visitor
 from shared.domain.token import ACCESS_LIFETIME, TokenKind, read_token, written
 from shared.domain.user import User
 from shared.errors import Conflict, NotFound, NotSignedIn, Unavailable
 from shared.services import hashing
+from shared.services.proving import Proving
 from shared.services.signing import Signing
+from shared.services.witnessing import NOWHERE, Deed, Witness
 from shared.store.records import Slice
 from shared.store.sessions import SessionStore
+from shared.store.table import Change
 from shared.store.users import UserStore
+
+if TYPE_CHECKING:
+    from shared.domain.identity_provider import IdentityProvider
 
 ROUNDS = 10
 LOG = logging.getLogger(__name__)
 WRONG = "The e-mail address or the password is wrong."
+REPLAYED = "A refresh token of it was used a second time."
 OVER = "The refresh token is not valid. Log in again."
 TWICE = "This refresh token was used a moment ago, by another request: use what that one got."
 
@@ -43,30 +53,38 @@ class SigningIn:
     users: UserStore
     sessions: SessionStore
     signing: Signing
+    proving: Proving
+    witness: Witness
     new_id: Callable[[str], str]
     new_secret: Callable[[], str]
     now: Callable[[], datetime]
+    is_trusted: Callable[[str], bool]
+    """Is there an identity provider of this id, and is it switched on?"""
 
     def log_in(self, email: str, password: str, visitor: Visitor) -> Tokens:
         """A new session.
 
         Raises:
             NotSignedIn: in the same words, after the same work, whatever was wrong.
+            SecondFactorRequired: the password is right, and there is more to show.
         """
         user = self.users.by_email(email)
         is_right = hashing.is_right(password, user.password_hash if user else None)
-        if user is None or not is_right or user.disabled_at is not None:
+        if user is None or not is_right or not users.may_log_in(user):
             raise NotSignedIn(WRONG)
         self._renew_hash(user, password)
+        self.proving.require_none(user)
         return self.open(user, visitor)
 
-    def open(self, user: User, visitor: Visitor) -> Tokens:
-        """A new session of `user`, who has shown that it is they."""
+    def open(self, user: User, visitor: Visitor, provider: "IdentityProvider | None" = None) -> Tokens:
+        """A new session of `user`, who has shown that it is they; or `provider` vouches for it."""
         secret = self.new_secret() + self.new_secret()
-        session = rules.opened(user, self.new_id(PREFIX), secret, visitor, self.now())
-        return self._tokens(self.sessions.save(None, session), secret)
+        session = rules.opened(user, self.new_id(PREFIX), secret, visitor, self.now(), provider)
+        deed = _deed("session.opened", user, session, Origin(visitor.address, visitor.correlation_id))
+        self.witness.store(deed, lambda entries: self._save(None, session, entries))
+        return self._tokens(session.model_copy(update={"revision": 1}), secret)
 
-    def refresh(self, text: str) -> Tokens:
+    def refresh(self, text: str, origin: Origin = NOWHERE) -> Tokens:
         """The tokens that follow the refresh token `text`.
 
         Raises:
@@ -83,19 +101,19 @@ class SigningIn:
             case Presented.just_rotated:
                 raise Conflict(TWICE)
             case Presented.replayed:
-                self._end(session)
+                self._end(session, origin, actor=SPARK, reason=REPLAYED)
                 LOG.warning("session.token_replayed", extra={"session": session.id, "user": session.user_id})
                 raise NotSignedIn(OVER)
         secret = rules.next_secret(token, self.new_secret())
         return self._tokens(self._rotate(session, secret), secret)
 
-    def log_out(self, user_id: str, session_id: str) -> None:
+    def log_out(self, user_id: str, session_id: str, origin: Origin = NOWHERE) -> None:
         """End a session of this user. Access tokens of it work for up to a minute more.
 
         Raises:
             NotFound: they have no such session.
         """
-        self._end(self.sessions.get(user_id, session_id))
+        self._end(self.sessions.get(user_id, session_id), origin)
 
     def list(self, user: User, *, limit: int, after: str | None) -> Slice[Session]:
         """The sessions of `user` that are open, the newest first."""
@@ -115,27 +133,40 @@ class SigningIn:
             raise Conflict(TWICE) from error
 
     def _is_open(self, session: Session) -> bool:
+        if session.provider_id is not None and not self.is_trusted(session.provider_id):
+            return False
         with suppress(NotFound):
             return rules.is_open(session, self.users.get(session.user_id), self.now())
         return False
 
-    def _end(self, session: Session) -> None:
+    def _end(self, session: Session, origin: Origin, *, actor: str | None = None, reason: str | None = None) -> None:
         """An end is never lost to a refresh at the same time.
 
         Raises:
             Unavailable: time and again somebody else was faster.
         """
+        user = self.users.get(session.user_id)
         for _ in range(ROUNDS):
             if session.revoked_at is not None:
                 return
+            deed = replace(_deed("session.revoked", user, session, origin), actor=actor, reason=reason)
             with suppress(Conflict):
-                self.sessions.save(session, rules.revoke(session, self.now()))
+                self._save(session, rules.revoke(session, self.now()), self.witness.entries(deed))
                 return
             session = self.sessions.get(session.user_id, session.id)
         raise Unavailable("The session keeps changing. Try again.")
+
+    def _save(self, before: Session | None, after: Session, entries: Sequence[Change]) -> None:
+        self.sessions.save(before, after, None, entries)
 
     def _renew_hash(self, user: User, password: str) -> None:
         """Nobody waits for it: whoever logs in next does it again."""
         if hashing.is_outdated(user.password_hash):
             with suppress(Conflict):
                 self.users.save(user, user.model_copy(update={"password_hash": hashing.hashed(password)}))
+
+
+def _deed(action: str, user: User, session: Session, origin: Origin) -> Deed:
+    """What the log says of a session: where an identity provider opened it, to the organization where it counts."""
+    told = None if session.organization_id is None else [session.organization_id]
+    return Deed(action, user, origin, organizations=told, session=session.id)

@@ -55,7 +55,7 @@ def cancel_all(
             ended(run)
         return Swept(len(unfinished), len(cancelled), chunk[-1].id)
 
-    return _sweep(runs.list(project, filter, limit=limit, after=after), CHUNK, cancel_some, deadline)
+    return sweep(runs.list(project, filter, limit=limit, after=after), CHUNK, cancel_some, deadline)
 
 
 def retry_all(
@@ -73,7 +73,7 @@ def retry_all(
         (run,) = chunk
         return Swept(run.is_final, run.is_final and _retry(run, id_for(run), orders), run.id)
 
-    return _sweep(orders.runs.list(project, filter, limit=limit, after=after), 1, retry_one, deadline)
+    return sweep(orders.runs.list(project, filter, limit=limit, after=after), 1, retry_one, deadline)
 
 
 def switch_all(page: Slice["Schedule"], deadline: Deadline, switch: Callable[["Schedule"], "Schedule"]) -> Swept:
@@ -87,10 +87,10 @@ def switch_all(page: Slice["Schedule"], deadline: Deadline, switch: Callable[["S
             return Swept(1, 0, schedule.id)  # it was deleted meanwhile
         return Swept(1, 1, schedule.id)
 
-    return _sweep(page, 1, switch_one, deadline)
+    return sweep(page, 1, switch_one, deadline)
 
 
-def _sweep(page: Slice[T], size: int, change: Callable[[list[T]], Swept], deadline: Deadline) -> Swept:
+def sweep(page: Slice[T], size: int, change: Callable[[list[T]], Swept], deadline: Deadline) -> Swept:
     """`change` chunk after chunk. Where the time is over, or something does not answer, what was done is the answer."""
     done = Swept(0, 0, None)
     for start in range(0, len(page.items), size):

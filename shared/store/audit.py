@@ -51,6 +51,10 @@ class AuditStore:
     def __init__(self, table: Table) -> None:
         self._table = table
 
+    def following(self, act: Act, subject: Subject, pk: str) -> Change:
+        """The entry that `append` would add, to be stored together with what it is about."""
+        return _new(rules.entry_of(act, subject, last(self._table, pk)), pk)
+
     def append(self, act: Act, subject: Subject, pk: str) -> AuditEntry:
         """Add an entry to the chain in partition `pk`, of something that is no change of one record.
 

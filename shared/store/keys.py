@@ -5,10 +5,15 @@ organization                 ORGANIZATION#<o>                     RECORD
 role of an organization      ORGANIZATION#<o>#ROLE#<id>           RECORD
 owners of an organization    ORGANIZATION#<o>                     OWNERS
 member, of all or a project  ORGANIZATION#<o>#MEMBER#<u>[#<p>]    RECORD
+service account              ORGANIZATION#<o>#SERVICE_ACCOUNT#<id>  RECORD
 invitation                   INVITATION#<id>                      RECORD
 user                         USER#<id>                            RECORD
+second factor of a user      USER#<id>                            SECOND_FACTOR
 whose an e-mail address is   EMAIL#<address in lower case>        RECORD
 session                      SESSION#<id>                         RECORD
+identity provider            IDENTITY_PROVIDER#<id>               RECORD
+whom it means by a subject   IDENTITY_PROVIDER#<id>#SUBJECT#<hash>  RECORD
+login that has begun there   LOGIN#<id>                           RECORD
 who became the first owner   DEPLOYMENT                           OWNER
 key that signs tokens        SIGNING                              KEY#<period, 6 digits>
 project                      PROJECT#<p>                          RECORD
@@ -24,9 +29,10 @@ idempotency record           PROJECT#<p>#IDEMPOTENCY#<hash>       RECORD
 API key                      KEY#<id>                             RECORD
 audit entry of a record      the record's own pk                  AUDIT#<n, 8 digits>
 audit entry of a denial      ORGANIZATION#<o>#DENIED#<caller>     AUDIT#<n, 8 digits>
+audit entry of an account    ORGANIZATION#<o>#ACCOUNT#<u>         AUDIT#<n, 8 digits>
 seal of the audit log        ORGANIZATION#<o>#SEALS               SEAL#<n, 8 digits>
 requests of a key, counted   LIMIT#KEY#<id>                       RECORD
-refusals of an address       LIMIT#ADDRESS#<address>              RECORD
+requests of an address       LIMIT#ADDRESS#<address>#<minute>     RECORD
 attempts on an account       LIMIT#ACCOUNT#<hash>                 RECORD
 
 Question                                       Answered by
@@ -34,7 +40,8 @@ one record                                     GetItem pk, sk
 sources, workflows, schedules, … of a project  ProjectRecords: <p>#SOURCE …, id descending
 backfills of a schedule                        ProjectRecords: <p>#BACKFILL#<schedule>, id descending
 projects, keys, roles of an organization       ProjectRecords: ORGANIZATION#<o>#PROJECT …, id descending
-members, invitations of an organization        the same
+members, invitations, identity providers       the same
+service accounts of an organization            the same
 sessions of a user                             ProjectRecords: USER#<u>#SESSION, id descending
 runs of a project, newest first                ProjectRuns: project, run id descending
 runs of a workflow                             WorkflowRuns: <p>#<workflow>, run id descending
@@ -44,6 +51,7 @@ what needs attention by now?                   Wake: each of 16 shards, wake_at 
 audit entries that no seal covers yet          Wake: the shard of their organization
 versions of a workflow, attempts of a run      Query on the record's own pk
 audit log of an organization                   ProjectRecords: ORGANIZATION#<o>#AUDIT, entry id descending
+who was refused, newest first                  ProjectRecords: REFUSALS, <minute>#<address> descending
 last audit entry of a record, seals            Query on their pk, number descending
 
 All indexes are KEYS_ONLY; a page is one index query and one BatchGetItem. Every function takes the project, so no store
@@ -110,13 +118,16 @@ PROJECT = "PROJECT"
 KEY = "KEY"
 ROLE = "ROLE"
 MEMBER = "MEMBER"
+SERVICE_ACCOUNT = "SERVICE_ACCOUNT"
 INVITATION = "INVITATION"
 SESSION = "SESSION"
+IDENTITY_PROVIDER = "IDENTITY_PROVIDER"
 SIGNING_PREFIX = "KEY#"
 RUN = "RUN"
 DEAD = "DEAD"
 IDEMPOTENCY = "IDEMPOTENCY"
 AUDIT = "AUDIT"
+REFUSALS = "REFUSALS"
 
 
 def organization(id: str) -> Key:
@@ -135,6 +146,10 @@ def member(organization: str, id: str) -> Key:
     return Key(f"ORGANIZATION#{organization}#{MEMBER}#{id}", RECORD)
 
 
+def service_account(organization: str, id: str) -> Key:
+    return Key(f"ORGANIZATION#{organization}#{SERVICE_ACCOUNT}#{id}", RECORD)
+
+
 def invitation(id: str) -> Key:
     return Key(f"{INVITATION}#{id}", RECORD)
 
@@ -143,12 +158,28 @@ def user(id: str) -> Key:
     return Key(f"USER#{id}", RECORD)
 
 
+def second_factor(user: str) -> Key:
+    return Key(f"USER#{user}", "SECOND_FACTOR")
+
+
 def email(address: str) -> Key:
     return Key(f"EMAIL#{address}", RECORD)
 
 
 def session(id: str) -> Key:
     return Key(f"{SESSION}#{id}", RECORD)
+
+
+def identity_provider(id: str) -> Key:
+    return Key(f"{IDENTITY_PROVIDER}#{id}", RECORD)
+
+
+def identity(provider_id: str, subject: str) -> Key:
+    return Key(f"{identity_provider(provider_id).pk}#SUBJECT#{subject}", RECORD)
+
+
+def login(id: str) -> Key:
+    return Key(f"LOGIN#{id}", RECORD)
 
 
 def first_owner() -> Key:
@@ -216,8 +247,20 @@ def limited_key(id: str) -> str:
     return f"KEY#{id}"
 
 
-def limited_address(address: str) -> str:
-    return f"ADDRESS#{address}"
+def limited_address(address: str, minute: int) -> str:
+    """A minute of an address has an item of its own: what was refused in it is kept."""
+    return f"ADDRESS#{address}#{minute:010d}"
+
+
+def address_of(limited: str) -> str:
+    """The way back."""
+    return limited.split("#")[1]
+
+
+def refusals(minute: int, address: str) -> dict[str, str]:
+    """Where `ProjectRecords` lists a minute in which an address was refused. For the 200 requests a second that
+    API Gateway lets through, one list is enough."""
+    return {"records_of": REFUSALS, "record_id": f"{minute:010d}#{address}"}
 
 
 def limited_account(hash: str) -> str:
@@ -232,6 +275,11 @@ def audit_entry(pk: str, number: int) -> Key:
 def denials(organization: str, caller: str) -> str:
     """The partition of the entries about what a caller was refused."""
     return f"ORGANIZATION#{organization}#DENIED#{caller}"
+
+
+def account_entries(organization: str, user: str) -> str:
+    """The partition of the entries about what a person did with their account, as an organization is told of it."""
+    return f"ORGANIZATION#{organization}#ACCOUNT#{user}"
 
 
 def audit_seal(organization: str, number: int) -> Key:

@@ -1,18 +1,11 @@
 """Projects of an organization."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 from shared.domain.project import Project
 from shared.errors import Conflict, NotFound
 from shared.store import keys
 from shared.store.codec import Codec
 from shared.store.keys import Key
 from shared.store.records import OrganizationRecordStore
-from shared.store.table import Change
-
-if TYPE_CHECKING:
-    from shared.domain.act import Act
 
 
 class ProjectStore(OrganizationRecordStore[Project]):
@@ -29,11 +22,6 @@ class ProjectStore(OrganizationRecordStore[Project]):
         if item is None:
             raise NotFound(self.noun, id, self.where)
         return self.codec.decode(item)
-
-    def delete_with(self, project: Project, act: "Act | None", others: Sequence[Change]) -> None:
-        """Remove `project`, with its last entry in the audit log and `others`: all or nothing. Raises Conflict."""
-        item = self.codec.encode(project, self._key(project), {}) | {"revision": project.revision}
-        self.table.put_all([*self.entry(act, project, None), *others], removed=[item])
 
     def ensure(self, project: Project) -> Project:
         """`project`, stored now if it was not yet."""

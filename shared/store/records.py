@@ -18,12 +18,14 @@ if TYPE_CHECKING:  # a function that stores letters need not know how schedules 
     from shared.domain.api_key import ApiKey
     from shared.domain.backfill import Backfill
     from shared.domain.dead_letter import DeadLetter
+    from shared.domain.identity_provider import IdentityProvider
     from shared.domain.invitation import Invitation
     from shared.domain.member import Member
     from shared.domain.project import Project
     from shared.domain.record import Stored
     from shared.domain.role import Role
     from shared.domain.schedule import Schedule
+    from shared.domain.service_account import ServiceAccount
     from shared.domain.session import Session
     from shared.domain.source import Source
     from shared.domain.workflow import Workflow
@@ -40,9 +42,13 @@ R = TypeVar(
     "Role",
     "Member",
     "Invitation",
+    "ServiceAccount",
     "Session",
+    "IdentityProvider",
 )
-OwnedRecord = TypeVar("OwnedRecord", "Project", "ApiKey", "Role", "Member", "Invitation")
+OwnedRecord = TypeVar(
+    "OwnedRecord", "Project", "ApiKey", "Role", "Member", "Invitation", "ServiceAccount", "IdentityProvider"
+)
 T = TypeVar("T")
 
 
@@ -128,6 +134,13 @@ class RecordStore(Generic[R]):
             raise NotFound(self.noun, id, self.where)
         return record
 
+    def was_stored(self, project: str, id: str) -> bool:
+        """Is there, or was there ever, such a record whose making is in the audit log? What is deleted leaves its
+        entries behind."""
+        from shared.store import audit  # what only people's changes need
+
+        return audit.last(self.table, self.key(project, id).pk) is not None
+
     def get_many(self, project: str, ids: list[str]) -> dict[str, R]:
         """Those of `ids` that exist, as they were a moment ago."""
         found = self.table.get_many([self.key(project, id) for id in ids])
@@ -145,30 +158,32 @@ class RecordStore(Generic[R]):
         """Those of `ids` that exist and can be read."""
         return [record for record in self.find(ids, consistent=consistent).values() if record is not None]
 
-    def save(self, before: R | None, after: R, act: "Act | None" = None) -> R:
-        """Store `after` over `before`, or as new; in one transaction with the entry in the audit log that `act` makes.
+    def save(self, before: R | None, after: R, act: "Act | None" = None, others: Sequence[Change] = ()) -> R:
+        """Store `after` over `before`, or as new; in one transaction with the entry in the audit log that `act` makes,
+        and with `others`.
 
         Raises:
-            Conflict: `before` is no longer what is stored.
+            Conflict: `before` is no longer what is stored, or one of `others` is not what it was.
         """
-        changes = [self.change(before, after), *self.entry(act, before, after)]
+        changes = [self.change(before, after), *self.entry(act, before, after), *others]
         if len(changes) == 1:
             self.table.put(changes[0])
         else:
             self.table.put_all(changes)
         return after.model_copy(update={"revision": after.revision + 1})
 
-    def delete(self, record: R, act: "Act | None" = None) -> None:
-        """Remove `record`; in one transaction with its last entry in the audit log, which stays.
+    def delete(self, record: R, act: "Act | None" = None, others: Sequence[Change] = ()) -> None:
+        """Remove `record`; in one transaction with its last entry in the audit log, which stays, and with `others`.
 
         Raises:
-            Conflict: it changed since it was read.
+            Conflict: it changed since it was read, or one of `others` did.
         """
         item = self.codec.encode(record, self._key(record), {}) | {"revision": record.revision}
-        if act is None:
-            self.table.delete(item)
+        changes = [*self.entry(act, record, None), *others]
+        if changes:
+            self.table.put_all(changes, removed=[item])
         else:
-            self.table.put_all(self.entry(act, record, None), removed=[item])
+            self.table.delete(item)
 
     def list(
         self, project: str, *, limit: int, after: str | None = None, admits: Callable[[R], bool] | None = None

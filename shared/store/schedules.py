@@ -64,8 +64,8 @@ class ScheduleStore(RecordStore[Schedule]):
         """
         self.table.put_all([_slot_change(before, after), runs.change(run, skipped)])
 
-    def delete(self, record: Schedule, act: "Act | None" = None) -> None:
-        super().delete(record, act)
+    def delete(self, record: Schedule, act: "Act | None" = None, others: Sequence[Change] = ()) -> None:
+        super().delete(record, act, others)
         slot = self.table.get(keys.slot(record.project_id, record.id))
         if slot is not None:
             with suppress(Conflict):  # a run of it is just entering or leaving: the schedule is gone all the same

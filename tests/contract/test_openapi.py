@@ -20,7 +20,19 @@ ROUTERS = "functions.api.routers."
 # What those need who have no account yet, or cannot get into it; and what tells others how to verify its tokens.
 WAYS_IN = {
     f"/api/v1/auth/{way}"
-    for way in ("register", "login", "refresh", "verify", "forgot-password", "reset-password", "jwks")
+    for way in (
+        "register",
+        "login",
+        "login/second-factor",
+        "login/second-factor/sms",
+        "refresh",
+        "verify",
+        "forgot-password",
+        "reset-password",
+        "sso",
+        "sso/finish",
+        "jwks",
+    )
 }
 HOLD_PASSWORDS = {"/api/v1/auth/register"}  # nothing of the body is kept that a second one could be compared with
 SHOWN_ONCE = {"/api/v1/api-keys"}  # the answer holds a secret, so it cannot be given again

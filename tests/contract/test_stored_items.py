@@ -24,16 +24,22 @@ from shared.domain.dead_letter import DeadLetter, DeadLetterReason
 from shared.domain.firing import Due
 from shared.domain.flow import digest
 from shared.domain.idempotency import IdempotencyRecord
+from shared.domain.identity_provider import GroupRole, Identity, IdentityProvider
 from shared.domain.invitation import Invitation
 from shared.domain.leases import Leases
+from shared.domain.limit import Usage
+from shared.domain.login import Login
 from shared.domain.member import Member
 from shared.domain.overlap import Slot
 from shared.domain.project import Retention
 from shared.domain.record import Stored
 from shared.domain.recurrence import Kind
 from shared.domain.retry import RetryPolicy
+from shared.domain.role import Permission
 from shared.domain.run import Origin, RunError, RunStatus
 from shared.domain.schedule import CatchUp, Overlap, run_id
+from shared.domain.second_factor import SecondFactor
+from shared.domain.service_account import ServiceAccount
 from shared.domain.session import Session
 from shared.domain.signing_key import SigningKey
 from shared.domain.source import Dialect, SourceCheck
@@ -48,11 +54,16 @@ from shared.store.backfills import BackfillStore
 from shared.store.codec import SCHEMA
 from shared.store.dead_letters import DeadLetterStore
 from shared.store.idempotency import IdempotencyStore
+from shared.store.identity_providers import IdentityProviderStore, IdentityStore
 from shared.store.invitations import InvitationStore
+from shared.store.limits import LimitStore
+from shared.store.logins import LoginStore
 from shared.store.members import MemberStore
 from shared.store.projects import ProjectStore
 from shared.store.runs import RunStore
 from shared.store.schedules import ScheduleStore
+from shared.store.second_factors import SecondFactorStore
+from shared.store.service_accounts import ServiceAccountStore
 from shared.store.sessions import SessionStore
 from shared.store.signing_keys import SigningKeyStore
 from shared.store.sources import SourceStore
@@ -271,6 +282,31 @@ RECORDS: dict[str, Stored] = {
         created_by=id_of("usr", 2),
         created_at=NOON,
     ),
+    "service account": ServiceAccount(
+        id=id_of("svc", 1),
+        organization_id="org_1",
+        project_id="prj_1",
+        organization_wide=True,
+        name="Dienst",
+        role="editor",
+        disabled_at=LATER,
+        created_by=id_of("usr", 1),
+        created_at=NOON,
+    ),
+    "key of a service account": ApiKey(
+        project_id="prj_1",
+        organization_id="org_1",
+        organization_wide=True,
+        id=id_of("key", 2),
+        name="ci",
+        role="",
+        service_account_id=id_of("svc", 1),
+        hash="ef" * 32,
+        valid_until=LATER,
+        per_minute=7,
+        created_by=id_of("usr", 1),
+        created_at=NOON,
+    ),
     "invitation": Invitation(
         id=id_of("inv", 1),
         organization_id="default",
@@ -298,6 +334,79 @@ RECORDS: dict[str, Stored] = {
         last_used_at=LATER,
         expires_at=LATER.replace(microsecond=0),
         revoked_at=LATER,
+    ),
+    "second factor": SecondFactor(
+        user_id=id_of("usr", 1),
+        encrypted_secret="AQICAH",
+        last_step=63_115_200,
+        recovery_hashes=("ab" * 32, "cd" * 32),
+        phone="+5511987654321",
+        text_to="+5511987654321",
+        text_hash="ef" * 32,
+        text_until=LATER,
+        created_at=NOON,
+        confirmed_at=LATER,
+    ),
+    "identity provider": IdentityProvider(
+        id=id_of("idp", 1),
+        organization_id="default",
+        name="Öktä",
+        issuer="https://accounts.test/",
+        client_id="spark",
+        encrypted_secret="AQICAH",
+        scopes=("openid", "groups"),
+        groups_claim="roles",
+        mapping=(GroupRole(group="cn=ü", role="admin"), GroupRole(group="b", role="viewer")),
+        default_role="viewer",
+        domains=("example.com",),
+        enabled=False,
+        ceiling=(Permission.runs_read,),
+        created_by=id_of("usr", 1),
+        created_at=NOON,
+        updated_at=LATER,
+    ),
+    "identity": Identity(
+        provider_id=id_of("idp", 1),
+        subject="ab" * 32,
+        organization_id="default",
+        user_id=id_of("usr", 1),
+        created_at=LATER,
+    ),
+    "login": Login(
+        id=id_of("sso", 1),
+        provider_id=id_of("idp", 1),
+        redirect_uri="http://127.0.0.1:7777/idp",
+        hash="ab" * 32,
+        created_at=NOON,
+        expires_at=LATER.replace(microsecond=0),
+    ),
+    "session of an identity provider": Session(
+        id=id_of("ses", 2),
+        user_id=id_of("usr", 1),
+        family_hash="ab" * 32,
+        hash="cd" * 32,
+        created_at=NOON,
+        last_used_at=LATER,
+        expires_at=LATER.replace(microsecond=0),
+        provider_id=id_of("idp", 1),
+        organization_id="default",
+    ),
+    "member by an identity provider": Member(
+        organization_id="default",
+        user_id=id_of("usr", 2),
+        role="editor",
+        created_by=id_of("idp", 1),
+        created_at=NOON,
+        role_by=id_of("idp", 1),
+    ),
+    "refusals of an address": Usage(
+        id="ADDRESS#192.0.2.7#0031557600",
+        minute=31_557_600,
+        minute_count=5,
+        day=21_915,
+        day_count=5,
+        refused=3,
+        expires_at=LATER.replace(microsecond=0),
     ),
     "signing key": SigningKey(
         kid=id_of("sig", 1),
@@ -348,8 +457,17 @@ def read(table: Any, kind: str) -> Any:
         "API key": lambda: ApiKeyStore(table).by_id("bootstrap"),
         "user": lambda: UserStore(table).get(id_of("usr", 1)),
         "member": lambda: MemberStore(table).get("default", f"{id_of('usr', 1)}#prj_1"),
+        "service account": lambda: ServiceAccountStore(table).get("org_1", id_of("svc", 1)),
+        "key of a service account": lambda: ApiKeyStore(table).by_id(id_of("key", 2)),
         "invitation": lambda: InvitationStore(table).get("default", id_of("inv", 1)),
         "session": lambda: SessionStore(table).get(id_of("usr", 1), id_of("ses", 1)),
+        "second factor": lambda: SecondFactorStore(table).find(id_of("usr", 1)),
+        "identity provider": lambda: IdentityProviderStore(table).get("default", id_of("idp", 1)),
+        "identity": lambda: IdentityStore(table).find(id_of("idp", 1), "ab" * 32),
+        "login": lambda: LoginStore(table).by_ulid(id_of("sso", 1).partition("_")[2]),
+        "session of an identity provider": lambda: SessionStore(table).get(id_of("usr", 1), id_of("ses", 2)),
+        "member by an identity provider": lambda: MemberStore(table).get("default", id_of("usr", 2)),
+        "refusals of an address": lambda: LimitStore(table).refusals(None, None, limit=1).items[0],
         "signing key": lambda: SigningKeyStore(table).find(730),
     }
     return readers[kind]()

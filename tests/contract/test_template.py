@@ -21,6 +21,8 @@ from shared import payloads, wiring
 from shared.domain.outbound import AllowList
 from shared.domain.project import Retention
 from shared.langflow.connection import CONNECT_SECONDS
+from shared.services import trusting
+from shared.services.proving import PURPOSE
 from shared.services.signing import CONTEXT
 from shared.settings import PREFIX, Settings
 from shared.store import keys
@@ -45,8 +47,10 @@ ACTIONS = {
     "invoke": {"lambda:InvokeFunction"},
     "list_objects_v2": {"s3:ListBucket"},
     "put_item": {"dynamodb:PutItem"},
+    "publish": {"sns:Publish"},
     "put_object": {"s3:PutObject"},
     "query": {"dynamodb:Query"},
+    "re_encrypt": {"kms:ReEncryptFrom", "kms:ReEncryptTo"},
     "send_email": {"ses:SendEmail"},
     "send_message_batch": {"sqs:SendMessage"},
     "transact_write_items": {"dynamodb:PutItem"},
@@ -75,6 +79,11 @@ def statements(function: str) -> Iterator[dict[str, Any]]:
 def actions(statement: dict[str, Any]) -> set[str]:
     named = statement["Action"]
     return {named} if isinstance(named, str) else set(named)
+
+
+def resources(statement: dict[str, Any]) -> set[str]:
+    named = statement["Resource"]
+    return {str(resource) for resource in (named if isinstance(named, list) else [named])}
 
 
 def variables() -> Iterator[str]:
@@ -175,19 +184,33 @@ def test_functions_are_granted_what_the_code_calls_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(FUNCTIONS) - {"ApiFunction"}))
-def test_only_the_api_may_decrypt_the_key_that_signs_access_tokens(name: str) -> None:
+def test_only_the_api_may_decrypt_the_key_that_signs_access_tokens_and_second_factors(name: str) -> None:
     (denial,) = (statement for statement in statements(name) if statement["Effect"] == "Deny")
     assert actions(denial) == {"kms:Decrypt"}
-    assert denial["Resource"] == {"Fn::GetAtt": ["Key", "Arn"]}
+    decrypting = [one for one in statements(name) if one["Effect"] == "Allow" and "kms:Decrypt" in actions(one)]
+    assert resources(denial) == set().union(*(resources(statement) for statement in decrypting))
     context = re.findall(r'context="(\w+)"', inspect.getsource(wiring.signing))
-    assert denial["Condition"] == {"StringEquals": {f"kms:EncryptionContext:{context[0]}": CONTEXT}}
+    assert denial["Condition"] == {
+        "StringEquals": {f"kms:EncryptionContext:{context[0]}": [CONTEXT, PURPOSE, trusting.PURPOSE]}
+    }
 
 
 def test_no_function_is_granted_anything_on_everything() -> None:
     for name in FUNCTIONS:
         for statement in statements(name):
-            assert statement["Resource"] != "*"
+            assert statement.get("Resource") != "*"
             assert not any("*" in action for action in actions(statement))
+
+
+def test_text_messages_go_to_phones_alone_and_only_where_they_are_wanted() -> None:
+    """A phone has no ARN, so the grant names what is none: every topic and every device."""
+    everywhere = [(name, one) for name in FUNCTIONS for one in statements(name) if "Resource" not in one]
+    ((name, grant),) = everywhere
+    assert (name, actions(grant)) == ("ApiFunction", {"sns:Publish"})
+    assert grant["NotResource"] == {"Fn::Sub": "arn:${AWS::Partition}:sns:*:*:*"}
+    wanted = {"Fn::If": ["SendsTexts", {"Ref": "AWS::Region"}, "none"]}
+    assert grant["Condition"] == {"StringEquals": {"aws:RequestedRegion": wanted}}
+    assert TEMPLATE["Parameters"]["Sms"]["Default"] == "off"
 
 
 def test_deferrals_are_no_endless_loop_to_lambda() -> None:

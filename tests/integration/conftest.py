@@ -9,11 +9,13 @@ from typing import Any
 
 import boto3
 import pytest
+from argon2 import PasswordHasher
 from moto import mock_aws
 
 from functions.api import dependencies
 from functions.api.routers import health
 from shared import wiring
+from shared.services import hashing
 from shared.settings import settings
 from shared.store.keys import INDEXES
 from tests.moto_partiql import partiql
@@ -102,6 +104,14 @@ def aws(moto_clients: dict[str, Any], monkeypatch: pytest.MonkeyPatch, event_loo
         secret,
     )
     forget()
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 is slow on purpose, and these tests log in two thousand times. `test_hashing.py` holds it to its price."""
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr(hashing, "HASHER", cheap)
+    monkeypatch.setattr(hashing, "NOBODYS", cheap.hash("nobody's"))
 
 
 def forget() -> None:

@@ -3,8 +3,9 @@
 Whoever was let in is remembered for a minute: so long may a key work on that was revoked, changed, or is over.
 """
 
-from datetime import timedelta
-from typing import Annotated
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 
 from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,10 +18,13 @@ from functions.api.errors import responses
 from functions.api.idempotency import RevealsSecret
 from functions.api.pages import Page, Paged
 from shared import wiring
-from shared.domain.api_key import ApiKey, PresentedKey, written
+from shared.domain.api_key import NO_ROLE, ApiKey, PresentedKey, is_open, written
 from shared.domain.record import Instant, Moment
 from shared.domain.role import Permission
+from shared.domain.service_account import ServiceAccount, is_good
 from shared.domain.workflow import Name
+from shared.errors import Invalid
+from shared.services.issuing import Wanted
 
 router = table.router("api-keys")
 
@@ -36,20 +40,38 @@ PerDay = Annotated[int, Field(ge=0, strict=True, description="Requests; 0: no li
 OfProject = Annotated[
     str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Only the keys that belong to it.")
 ]
+OfMaker = Annotated[
+    str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Only those that this person or key made.")
+]
+OfAccount = Annotated[
+    str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Only those that act for this service account.")
+]
 
 
 class ApiKeyFields(BaseModel):
-    """What a user says of a key. Without `project_id` it is for the project that the request means."""
+    """What a user says of a key. Without `project_id` it is for the project that the request means. One that acts for a
+    service account has that one's role and place: then both are left out."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: Name
-    role: RoleId
+    role: RoleId | None = Field(None, description="Needed, unless it acts for a service account.")
+    service_account_id: RecordId | None = Field(None, description="Whom it acts for.")
     project_id: RecordId | None = None
     organization_wide: bool = Field(False, strict=True, description="Does it open all other projects, too?")
     valid_until: Until | None = None
     per_minute: PerMinute | None = None
     daily_quota: PerDay | None = None
+
+    def settings(self, project: str) -> dict[str, Any]:
+        """What the key is to be, in `project` if nothing else is said. Raises Invalid."""
+        if self.service_account_id is None and self.role is None:
+            raise Invalid("Say which role it has, or which service account it acts for.", "/role")
+        own = {"role": self.role, "project_id": self.project_id, "organization_wide": self.organization_wide or None}
+        twice = next((f"/{field}" for field, said in own.items() if said is not None), None)
+        if self.service_account_id is not None and twice:
+            raise Invalid("It is that of the service account: leave it out.", twice)
+        return {**self.model_dump(), "role": self.role or NO_ROLE, "project_id": self.project_id or project}
 
 
 class ApiKeyPatch(Patch):
@@ -80,7 +102,9 @@ class ApiKeyView(BaseModel):
     project_id: str
     organization_wide: bool
     name: str
-    role: str
+    role: str = Field(description="Of a key that acts for a service account: that one's. Empty where it is gone.")
+    service_account_id: str | None
+    active: bool = Field(description="False: it is over, or its service account is disabled or gone.")
     prefix: str = Field(description="How it begins, to tell it from others.")
     valid_until: Instant | None
     previous_until: Instant | None = Field(description="So long does the secret before the last rotation work.")
@@ -91,8 +115,11 @@ class ApiKeyView(BaseModel):
     created_at: Instant
 
     @classmethod
-    def of(cls, key: ApiKey) -> "ApiKeyView":
-        return cls(**key.model_dump(include=set(cls.model_fields)), prefix=written(key.id, ""))
+    def of(cls, key: ApiKey, account: ServiceAccount | None, now: datetime) -> "ApiKeyView":
+        said = key.model_dump(include=set(cls.model_fields))
+        active = is_open(key, now) and (key.service_account_id is None or is_good(account))
+        role = account.role if account else key.role
+        return cls(**{**said, "role": role}, active=active, prefix=written(key.id, ""))
 
 
 class NewSecret(ApiKeyView):
@@ -102,7 +129,7 @@ class NewSecret(ApiKeyView):
 
     @classmethod
     def made(cls, key: ApiKey, secret: str) -> "NewSecret":
-        return cls(**ApiKeyView.of(key).model_dump(), key=written(key.id, secret))
+        return cls(**_view(key).model_dump(), key=written(key.id, secret))
 
 
 @router.post("", status_code=201, responses=responses(404), dependencies=[RevealsSecret])
@@ -115,7 +142,7 @@ def create_api_key(body: ApiKeyFields, caller: Issuer, response: Response) -> Ne
         hash=PresentedKey(id, secret).hash,
         created_by=caller.id,
         created_at=wiring.now(),
-        **{**body.model_dump(), "project_id": body.project_id or caller.project_id},
+        **body.settings(caller.project_id),
     )
     issued = wiring.issuing().issue(grantor(caller), key)
     response.headers["Location"] = f"{BASE}/api-keys/{id}"
@@ -123,17 +150,23 @@ def create_api_key(body: ApiKeyFields, caller: Issuer, response: Response) -> Ne
 
 
 @router.get("", responses=responses(400))
-def list_api_keys(caller: Reader, paged: Paged, project_id: OfProject = None) -> Page[ApiKeyView]:
+def list_api_keys(
+    caller: Reader,
+    paged: Paged,
+    project_id: OfProject = None,
+    created_by: OfMaker = None,
+    service_account_id: OfAccount = None,
+) -> Page[ApiKeyView]:
     """The organization's keys, newest first; to a key of one project only those of that."""
-    owner = caller.organization_id
-    found = wiring.issuing().list(grantor(caller), project_id, limit=paged.limit, after=paged.after(owner))
-    return paged.answer(owner, [ApiKeyView.of(key) for key in found.items], found.next)
+    owner, wanted = caller.organization_id, Wanted(project_id, created_by, service_account_id)
+    found = wiring.issuing().list(grantor(caller), wanted, limit=paged.limit, after=paged.after(owner))
+    return paged.answer(owner, _views(found.items), found.next)
 
 
 @router.get("/{key_id}", responses=responses(404))
 def get_api_key(key_id: Id, caller: Reader, response: Response) -> ApiKeyView:
     """One key, without its secret."""
-    return ApiKeyView.of(etags.stamp(response, wiring.issuing().get(grantor(caller), key_id)))
+    return _view(etags.stamp(response, wiring.issuing().get(grantor(caller), key_id)))
 
 
 @router.patch("/{key_id}", responses=responses(404, 409, 412))
@@ -143,7 +176,7 @@ def update_api_key(
     """Change what the body names. It counts within a minute."""
     said = {field: getattr(body, field) for field in body.model_fields_set}  # dumped, instants would be texts
     key = wiring.issuing().change(grantor(caller), key_id, said, etags.guard(if_match), deadline())
-    return ApiKeyView.of(etags.stamp(response, key))
+    return _view(etags.stamp(response, key))
 
 
 @router.delete("/{key_id}", status_code=204, responses=responses(404, 409, 412))
@@ -166,3 +199,13 @@ def rotate_api_key(key_id: Id, body: Rotation, caller: Issuer, response: Respons
     return NewSecret.made(
         etags.stamp(response, wiring.issuing().rotate(grantor(caller), key_id, secret, overlap)), secret
     )
+
+
+def _view(key: ApiKey) -> ApiKeyView:
+    return _views([key])[0]
+
+
+def _views(keys: Sequence[ApiKey]) -> list[ApiKeyView]:
+    """`keys` with what their service accounts give them, which are read in one request."""
+    accounts, now = wiring.granting().accounts_of(keys), wiring.now()
+    return [ApiKeyView.of(key, accounts.get(key.service_account_id or ""), now) for key in keys]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import Depends, Query, Request, Response
+from pydantic import BaseModel, Field
 
 from functions.api import table
 from functions.api.auth import Caller
@@ -15,10 +16,13 @@ from functions.api.errors import responses
 from functions.api.pages import Page, Paged, make_cursor, read_cursor
 from shared import wiring
 from shared.domain.audit import AuditEntry, AuditSeal
-from shared.domain.record import Moment
+from shared.domain.limit import Usage, begin_of
+from shared.domain.organization import DEFAULT_ORGANIZATION
+from shared.domain.record import Instant, Moment
 from shared.domain.role import Permission
 from shared.errors import BadCursor, Forbidden
 from shared.store.audit import AuditFilter
+from shared.store.keys import address_of
 
 router = table.router("audit")
 
@@ -33,6 +37,18 @@ LINES: dict[int | str, dict[str, Any]] = {
 
 Since = Annotated[Moment | None, Query()]
 Until = Annotated[Moment | None, Query()]
+
+
+class RefusalView(BaseModel):
+    """How often an address was refused within a minute."""
+
+    address: str = Field(description="Of IPv6 the network, such as `2001:db8:1:2::/64`.")
+    at: Instant = Field(description="The beginning of the minute.")
+    refusals: int = Field(description="Requests answered 401. Those after them, answered 429, are not counted.")
+
+    @classmethod
+    def of(cls, usage: Usage) -> "RefusalView":
+        return cls(address=address_of(usage.id), at=begin_of(usage.minute), refusals=usage.refused)
 
 
 class AuditQueryParameters:
@@ -102,6 +118,19 @@ def list_audit_seals(caller: Reader, paged: Paged) -> Page[AuditSeal]:
         raise BadCursor("The cursor is damaged.")
     found = wiring.audit().seals(caller.organization_id, limit=paged.limit, before=int(before) if before else None)
     return paged.slice(scope(caller), found)
+
+
+@router.get("/refusals", responses=responses(400))
+def list_refusals(caller: Reader, paged: Paged, since: Since = None, until: Until = None) -> Page[RefusalView]:
+    """Requests answered 401, by address and minute, newest first. Kept for a week.
+
+    Who nobody knows belongs to no organization: this is for the deployment's first one alone.
+    """
+    if caller.organization_id != DEFAULT_ORGANIZATION or not caller.organization_wide:
+        raise Forbidden("This is about all of the deployment: it needs an organization-wide key of its first one.")
+    list = f"refusals\0{since}\0{until}"
+    found = wiring.limits().refusals(since, until, limit=paged.limit, after=paged.after(list))
+    return paged.answer(list, [RefusalView.of(usage) for usage in found.items], found.next)
 
 
 def lines(entries: list[AuditEntry]) -> Iterator[str]:

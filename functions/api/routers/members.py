@@ -1,5 +1,6 @@
 """Members: the people of an organization, and of its projects."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from fastapi import Query, Response
@@ -7,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from functions.api import etags, table
 from functions.api.auth import Caller
-from functions.api.dependencies import Id, IfMatch, grantor, may
+from functions.api.dependencies import Id, IfMatch, deadline, grantor, may
 from functions.api.errors import responses
 from functions.api.pages import Page, Paged
 from shared import wiring
@@ -30,6 +31,19 @@ RoleText = Annotated[
 OfProject = Annotated[
     str | None,
     Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The membership in this project, not that in all of them."),
+]
+
+
+class Keys(StrEnum):
+    """What becomes of the API keys that somebody made who is removed."""
+
+    keep = "keep"
+    revoke = "revoke"
+
+
+TheirKeys = Annotated[
+    Keys,
+    Query(description="The API keys that they made, of the organization or of the project: `revoke` takes keys:write."),
 ]
 
 
@@ -88,9 +102,21 @@ def update_member(
 
 
 @router.delete("/{user_id}", status_code=204, responses=responses(404, 409, 412))
-def remove_member(user_id: Id, caller: Editor, if_match: IfMatch = None, project_id: OfProject = None) -> None:
-    """End a membership. It counts within a minute. The last owner stays."""
-    wiring.belonging().remove(grantor(caller), user_id, project_id, etags.guard(if_match))
+def remove_member(
+    user_id: Id,
+    caller: Editor,
+    if_match: IfMatch = None,
+    project_id: OfProject = None,
+    keys: TheirKeys = Keys.keep,
+) -> None:
+    """End a membership. It counts within a minute. The last owner stays. What was interrupted goes on when it is sent
+    again.
+    """
+    by, guard = grantor(caller), etags.guard(if_match)
+    if keys is Keys.keep:
+        return wiring.belonging().remove(by, user_id, project_id, guard)
+    caller.require(Permission.keys_write)
+    return wiring.parting().part(by, user_id, project_id, guard, deadline())
 
 
 def _view(response: Response, member: Member) -> MemberView:

@@ -10,7 +10,7 @@ from functions.api.auth import Caller
 from functions.api.bodies import Patch
 from functions.api.dependencies import Id, IfMatch, deadline, grantor, may
 from functions.api.errors import responses
-from functions.api.idempotency import OnlyOnce, Work, existing
+from functions.api.idempotency import OnlyOnce, Work, undeleted
 from functions.api.pages import Page, Paged
 from shared import wiring
 from shared.domain.project import Project, Retention
@@ -67,7 +67,7 @@ def create_project(body: ProjectFields, caller: Editor, once: OnlyOnce, response
         project = Project(project_id=id, organization_id=owner, created_at=work.at, **body.model_dump())
         return wiring.founding().found(grantor(caller), project)
 
-    project = once.do(caller, body, lambda work: existing(projects.get, owner, work.id("prj")), found)
+    project = once.do(caller, body, lambda work: undeleted(projects, owner, work.id("prj")), found)
     response.headers["Location"] = f"{BASE}/projects/{project.id}"
     return ProjectView.of(etags.stamp(response, project))
 
@@ -104,5 +104,6 @@ def delete_project(project_id: Id, caller: Editor, if_match: IfMatch = None) -> 
     Who was just let in to it may find it open for up to 60 seconds more; what they make there is lost.
     """
     things = (wiring.sources(), wiring.workflows(), wiring.schedules())
-    contents = Contents(*things, wiring.api_keys(), wiring.members(), wiring.invitations())
+    people = (wiring.members(), wiring.invitations(), wiring.service_accounts())
+    contents = Contents(*things, wiring.api_keys(), *people)
     wiring.founding().close(grantor(caller), project_id, etags.guard(if_match), contents, deadline())

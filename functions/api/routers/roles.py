@@ -10,7 +10,7 @@ from functions.api.auth import Caller
 from functions.api.bodies import Patch
 from functions.api.dependencies import Id, IfMatch, deadline, grantor, may
 from functions.api.errors import responses
-from functions.api.idempotency import OnlyOnce, Work, existing
+from functions.api.idempotency import OnlyOnce, Work, undeleted
 from functions.api.pages import Page, Paged
 from shared import wiring
 from shared.domain.record import Instant
@@ -81,7 +81,7 @@ def create_role(body: RoleFields, caller: Editor, once: OnlyOnce, response: Resp
         )
         return wiring.defining().define(grantor(caller), role)
 
-    role = once.do(caller, body, lambda work: existing(roles.get, owner, work.id("rol")), define)
+    role = once.do(caller, body, lambda work: undeleted(roles, owner, work.id("rol")), define)
     response.headers["Location"] = f"{BASE}/roles/{role.id}"
     return RoleView.of(etags.stamp(response, role))
 

@@ -12,7 +12,7 @@ from functions.api.auth import Caller
 from functions.api.bodies import Patch, RecordId, RetryPatch
 from functions.api.dependencies import Id, IfMatch, Wait, author, deadline, may, orders
 from functions.api.errors import responses
-from functions.api.idempotency import OnlyOnce, Work, existing
+from functions.api.idempotency import OnlyOnce, Work, existing, undeleted
 from functions.api.pages import Page, Paged
 from functions.api.routers import backfills, previews
 from functions.api.schedule_views import ScheduleDetail, ScheduleView, schedule_detail, schedule_view
@@ -109,7 +109,7 @@ def create_schedule(body: ScheduleFields, caller: Editor, once: OnlyOnce, respon
         by, id = author(caller, work.at), work.id("sch")
         return scheduling.create(by, id, body.workflow_id, body.settings, enabled=body.enabled)
 
-    made = once.do(caller, body, lambda work: existing(scheduling.schedules.get, project, work.id("sch")), create)
+    made = once.do(caller, body, lambda work: undeleted(scheduling.schedules, project, work.id("sch")), create)
     response.headers["Location"] = f"{BASE}/schedules/{made.id}"
     return _answer(made, response)
 

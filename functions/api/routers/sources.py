@@ -11,7 +11,7 @@ from functions.api.auth import Caller
 from functions.api.bodies import Patch
 from functions.api.dependencies import Id, IfMatch, Verify, author, connect, deadline, may
 from functions.api.errors import Refusal, refusal, responses
-from functions.api.idempotency import OnlyOnce, Work, existing
+from functions.api.idempotency import OnlyOnce, Work, undeleted
 from functions.api.pages import Page, Paged
 from functions.api.views import SourceView, source_view
 from shared import wiring
@@ -99,7 +99,7 @@ def create_source(
             sources=sources,
         )
 
-    source = once.do(caller, body, lambda work: existing(sources.get, project, work.id("src")), add)
+    source = once.do(caller, body, lambda work: undeleted(sources, project, work.id("src")), add)
     response.headers["Location"] = f"{BASE}/sources/{source.id}"
     return source_view(etags.stamp(response, source))
 

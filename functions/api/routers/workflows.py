@@ -10,7 +10,7 @@ from functions.api.auth import Caller
 from functions.api.bodies import Patch, RecordId, RetryPatch, RunFields
 from functions.api.dependencies import Id, IfMatch, Wait, author, connect, deadline, may
 from functions.api.errors import responses
-from functions.api.idempotency import OnlyOnce, Work, existing
+from functions.api.idempotency import OnlyOnce, Work, undeleted
 from functions.api.pages import Page, Paged
 from functions.api.starting import RunQuery
 from functions.api.views import RunView, VersionView, version_view
@@ -119,7 +119,7 @@ def create_workflow(body: WorkflowFields, caller: Editor, once: OnlyOnce, respon
             workflows=workflows,
         )
 
-    workflow = once.do(caller, body, lambda work: existing(workflows.get, project, work.id("wf")), create)
+    workflow = once.do(caller, body, lambda work: undeleted(workflows, project, work.id("wf")), create)
     return _made(workflow, response)
 
 
@@ -142,7 +142,7 @@ def import_workflow(
             bucket=wiring.payloads(),
         )
 
-    workflow = once.do(caller, body, lambda work: existing(workflows.get, project, work.id("wf")), import_)
+    workflow = once.do(caller, body, lambda work: undeleted(workflows, project, work.id("wf")), import_)
     return _made(workflow, response)
 
 

@@ -68,6 +68,15 @@ def log_in(email: str = EMAIL, password: str = PASSWORD) -> Person:
     return Person(email, tokens, bearer(tokens["access_token"]))
 
 
+def settle(email: str, outbox: Outbox, name: str = "Bob") -> Person:
+    """Somebody who comes by themselves, where registration is open, and answers the letter."""
+    with visitor() as anybody:
+        answer = anybody.post("/auth/register", json={"email": email, "name": name, "password": PASSWORD})
+        assert answer.status_code == 202, answer.text
+        assert anybody.post("/auth/verify", json={"token": outbox.token(email)}).status_code == 200
+    return log_in(email)
+
+
 def bearer(token: str, **headers: str) -> httpx.Client:
     return visitor(Authorization=f"Bearer {token}", **headers)
 

@@ -1,7 +1,7 @@
 """API keys over HTTP: made, shown once, changed, rotated, revoked; and what nobody gets by them."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -9,7 +9,12 @@ import pytest
 
 from functions.api import dependencies
 from shared import wiring
+from shared.domain import api_key as rules
 from shared.domain.record import instant_text
+from shared.domain.role import ALLOWED, BuiltIn
+from shared.errors import Conflict
+from shared.services.deadline import Deadline
+from shared.services.granting import Grantor
 from shared.store.api_keys import ApiKeyStore
 from tests.fakes import Clock
 from tests.integration.api.conftest import client, made
@@ -38,6 +43,19 @@ def opens(key: str) -> bool:
         status = caller.get("/runs").status_code
     assert status in (200, 401)
     return status == 200
+
+
+def end(id: str, *, by: str, how: str, now: datetime) -> None:
+    """Take from key `id` that it owns the organization for good."""
+    grantor, deadline = (
+        Grantor(by, "default", None, ALLOWED[BuiltIn.owner]),
+        Deadline(now + timedelta(hours=1), wiring.now),
+    )
+    if how == "revoke":
+        return wiring.issuing().revoke(grantor, id, lambda key: None, deadline)
+    fields = {"role": "admin"} if how == "role" else {"valid_until": now + timedelta(days=1)}
+    wiring.issuing().change(grantor, id, fields, lambda key: None, deadline)
+    return None
 
 
 def another(key: str) -> str:
@@ -152,11 +170,11 @@ class TestChanging:
         tag = api.get(path).headers["ETag"]
         save, rivals = ApiKeyStore.save, [1]
 
-        def raced(store: ApiKeyStore, before: Any, after: Any, act: Any = None) -> Any:
+        def raced(store: ApiKeyStore, before: Any, after: Any, *rest: Any) -> Any:
             if before is not None and before.name == "viewer" and rivals:
                 rivals.pop()
-                save(store, before, before.model_copy(update={"name": "theirs"}), act)
-            return save(store, before, after, act)
+                save(store, before, before.model_copy(update={"name": "theirs"}), *rest)
+            return save(store, before, after, *rest)
 
         monkeypatch.setattr(ApiKeyStore, "save", raced)
         problem(api.patch(path, json={"role": "operator"}, headers={"If-Match": tag}), 412, "stale")
@@ -285,6 +303,38 @@ class TestTheFirstKey:
             problem(api.patch("/api-keys/bootstrap", json=change), 409, "conflict")
         assert api.patch("/api-keys/bootstrap", json={"name": "first"}).json()["name"] == "first"
         assert opens(API_KEY)
+
+    @pytest.mark.parametrize("how", ["revoke", "role", "valid_until"])
+    def test_two_owner_keys_do_not_end_each_other_at_once(
+        self, api: httpx.Client, time: Clock, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        """The one has seen that the other is there before that one is ended."""
+        other = a_key(api, "owner", organization_wide=True)["id"]
+        table = wiring.table()
+        real = table.put_all
+
+        def meanwhile(_: Any, changes: Any, *, removed: Any = ()) -> None:
+            monkeypatch.setattr(
+                type(table), "put_all", lambda _, changes, *, removed=(): real(changes, removed=removed)
+            )
+            end("bootstrap", by=other, how=how, now=time())
+            real(changes, removed=removed)
+
+        monkeypatch.setattr(type(table), "put_all", meanwhile)
+        with pytest.raises(Conflict, match="last key"):
+            end(other, by="bootstrap", how=how, now=time())
+        lasting = [key.id for key in wiring.api_keys().list("default", limit=9).items if rules.lasts(key)]
+        assert lasting == [other]
+
+    def test_an_owner_key_that_a_list_still_shows_is_not_counted_on(
+        self, api: httpx.Client, time: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Lists are a moment behind."""
+        other = a_key(api, "owner", organization_wide=True)["id"]
+        stale = wiring.api_keys().list("default", limit=9)
+        assert api.delete(f"/api-keys/{other}").status_code == 204
+        monkeypatch.setattr(ApiKeyStore, "list", lambda *_, **__: stale)
+        problem(api.delete("/api-keys/bootstrap"), 409, "conflict")
 
     def test_a_revoked_first_key_stays_shut(self, api: httpx.Client, aws: Aws, time: Clock) -> None:
         owner = holder(api, "owner", organization_wide=True)

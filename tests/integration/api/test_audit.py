@@ -7,9 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
+from functions.api import dependencies
 from functions.api.pages import make_cursor
 from shared import wiring
-from shared.domain.api_key import ApiKey, read_key, written
+from shared.domain.api_key import FIRST_KEY, ApiKey, read_key, written
 from shared.domain.audit import AuditEntry
 from shared.domain.project import Project
 from shared.domain.role import BuiltIn
@@ -19,6 +20,7 @@ from shared.store.table import Table
 from tests.fakes import Clock
 from tests.integration.api.conftest import client, made
 from tests.integration.api.schedules import Body
+from tests.integration.api.test_api_keys import change_secret
 from tests.integration.api.wire import LangFlowServer, problem
 from tests.integration.conftest import Aws
 
@@ -28,10 +30,11 @@ SECRET = "k" * 43
 
 
 def entries(api: httpx.Client, **filters: str) -> list[Json]:
+    """Newest first; that the first key was registered only where it is asked for."""
     answer = api.get("/audit", params=filters)
     assert answer.status_code == 200, answer.text
     items: list[Json] = answer.json()["items"]
-    return items
+    return [each for each in items if each["subject"] != FIRST_KEY or "subject" in filters]
 
 
 def actions(api: httpx.Client, **filters: str) -> list[str]:
@@ -204,6 +207,8 @@ def test_a_denial_that_cannot_be_noted_is_a_denial_all_the_same(
 
 
 def test_the_log_is_paged_and_filtered(api: httpx.Client, langflow: LangFlowServer, clock: Clock) -> None:
+    api.get("/sources")  # registers the first key
+    clock.forward(60)
     sources = []
     for _ in range(5):
         sources.append(made(api.post("/sources", json=NEW)))
@@ -214,7 +219,7 @@ def test_the_log_is_paged_and_filtered(api: httpx.Client, langflow: LangFlowServ
     second = api.get("/audit", params={"limit": 2, "cursor": first["next_cursor"]}).json()
     third = api.get("/audit", params={"limit": 2, "cursor": second["next_cursor"]}).json()
 
-    assert [each["subject"] for page in (first, second, third) for each in page["items"]] == newest
+    assert [each["subject"] for page in (first, second, third) for each in page["items"]] == [*newest, FIRST_KEY]
     assert third["next_cursor"] is None
     assert entries(api, actor="nobody") == entries(api, project_id="other") == []
     assert len(entries(api, actor="bootstrap", action="source.created", project_id="default")) == 5
@@ -235,8 +240,8 @@ def test_an_export_is_lines_oldest_first_that_go_on(
 
     assert first.headers["Content-Type"].startswith("application/x-ndjson")
     lines = [json.loads(line) for page in (first, second) for line in page.text.splitlines()]
-    assert sorted(line["subject"] for line in lines) == sorted(source["id"] for source in sources)
-    assert lines == list(reversed(entries(api)))
+    assert sorted(line["subject"] for line in lines) == sorted([FIRST_KEY, *(source["id"] for source in sources)])
+    assert lines == list(reversed(api.get("/audit").json()["items"]))
     assert len(first.text.splitlines()) == 2
     assert "next" not in second.links
     problem(api.get("/audit/export?since=2030-01-01T00:00:00Z&cursor=x"), 400, "bad_cursor")
@@ -269,7 +274,7 @@ def tick() -> int:
 
 
 def test_each_tick_seals_what_is_new(api: httpx.Client, source: Json) -> None:
-    assert tick() == 1
+    assert tick() == 2  # that the first key was registered, too
     assert tick() == 0
     api.patch(f"/sources/{source['id']}", json={"name": "b"})
     api.patch(f"/sources/{source['id']}", json={"name": "c"})
@@ -279,7 +284,11 @@ def test_each_tick_seals_what_is_new(api: httpx.Client, source: Json) -> None:
 
     third, _, created = entries(api, subject=source["id"])
     chain = f"source/{source['id']}"
-    assert first["heads"] == [{"chain": chain, "number": 1, "hash": created["hash"]}]
+    (registered,) = entries(api, subject=FIRST_KEY)
+    assert first["heads"] == [
+        {"chain": f"key/{FIRST_KEY}", "number": 1, "hash": registered["hash"]},
+        {"chain": chain, "number": 1, "hash": created["hash"]},
+    ]
     assert second["heads"] == [{"chain": chain, "number": 3, "hash": third["hash"]}]
     assert (first["number"], first["previous"]) == (1, None)
     assert (second["number"], second["previous"]) == (2, first["hash"])
@@ -290,9 +299,9 @@ def test_a_tick_that_dies_between_seal_and_note_seals_once_more(
     api: httpx.Client, source: Json, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(AuditStore, "sealed", lambda *_: None)
-    assert tick() == 1
+    assert tick() == 2
     monkeypatch.undo()
-    assert tick() == 1
+    assert tick() == 2
     assert tick() == 0
     second, first = api.get("/audit/seals").json()["items"]
     assert first["heads"] == second["heads"]
@@ -305,11 +314,11 @@ def test_of_two_ticks_at_once_one_seals(api: httpx.Client, source: Json, monkeyp
     monkeypatch.setattr(AuditStore, "add_seal", lost)
     assert tick() == 0
     monkeypatch.undo()
-    assert tick() == 1
+    assert tick() == 2
 
 
 def test_the_store_gives_entries_as_they_were_made(api: httpx.Client, source: Json) -> None:
-    (entry,) = wiring.audit().list("default", AuditFilter(), limit=9).items
+    (entry,) = wiring.audit().list("default", AuditFilter(subject=source["id"]), limit=9).items
     assert isinstance(entry, AuditEntry)
     assert entry.chain == f"source/{source['id']}"
 
@@ -349,6 +358,17 @@ def test_the_use_of_a_key_is_no_entry(api: httpx.Client, clock: Clock) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ what Spark does
+
+
+def test_the_first_key_is_registered_by_spark_and_with_another_secret_rotated(api: httpx.Client, aws: Aws) -> None:
+    api.get("/sources")
+    change_secret(aws, "n" * 43)
+    dependencies.doorkeeper.cache_clear()
+    with client(f"spk_{FIRST_KEY}_{'n' * 43}") as caller:
+        rotated, created = entries(caller, subject=FIRST_KEY)
+    assert (created["action"], rotated["action"]) == ("key.created", "key.rotated")
+    assert {entry["actor"] for entry in (created, rotated)} == {"spark"}
+    assert created["after_hash"] == rotated["before_hash"] != rotated["after_hash"]
 
 
 def test_a_pause_after_failures_is_sparks_own(api: httpx.Client, schedule: Json) -> None:

@@ -13,7 +13,9 @@ from shared.errors import Conflict, Unavailable
 from shared.services.submission import submit
 from shared.store.idempotency import IdempotencyStore
 from shared.store.runs import RunStore
+from tests.fakes import Clock
 from tests.integration.api.conftest import made
+from tests.integration.api.people import Outbox, Person
 from tests.integration.api.wire import LangFlowServer, problem
 from tests.integration.conftest import Aws
 
@@ -154,3 +156,46 @@ def _half(submission: Any, workflow: Any, orders: Any, ids: Any, **stores: Any) 
     """Submits some and dies."""
     submit(submission, workflow, orders[:2], ids[:2], **stores)
     raise Unavailable("The table is too busy.")
+
+
+@pytest.mark.parametrize("after", [timedelta(seconds=1), LEASE + timedelta(seconds=1), timedelta(hours=23)])
+@pytest.mark.parametrize("noun", ["sources", "workflows", "schedules", "projects", "roles", "service-accounts"])
+def test_a_request_that_comes_again_brings_nothing_back_that_was_deleted(
+    api: httpx.Client, langflow: LangFlowServer, clock: Clock, noun: str, after: timedelta
+) -> None:
+    """There is nothing left to make the same answer of, so it says that."""
+    body, path = the_body_of(api, noun)
+    id = made(api.post(f"/{noun}{path}", json=body, headers=KEY))["id"]
+    assert api.delete(f"/{noun}/{id}").status_code == 204
+    clock.forward(after.total_seconds())
+    again = api.post(f"/{noun}{path}", json=body, headers=KEY)
+    assert "deleted since" in problem(again, 409, "conflict")["detail"]
+    problem(api.get(f"/{noun}/{id}"), 404, "not_found")
+    other = made(api.post(f"/{noun}{path}", json=body, headers={"Idempotency-Key": "once-2"}))
+    assert other["id"] != id
+
+
+def test_an_invitation_that_was_taken_back_is_not_mailed_again(owner: Person, outbox: Outbox, clock: Clock) -> None:
+    body = {"email": "bob@example.com", "role": "viewer"}
+    id = made(owner.api.post("/invitations", json=body, headers=KEY))["id"]
+    letters = len(outbox.letters())
+    assert owner.api.delete(f"/invitations/{id}").status_code == 204
+    clock.forward(LEASE.total_seconds() + 1)
+    problem(owner.api.post("/invitations", json=body, headers=KEY), 409, "conflict")
+    assert len(outbox.letters()) == letters
+    assert owner.api.get("/invitations").json()["items"] == []
+
+
+def the_body_of(api: httpx.Client, noun: str) -> tuple[Json, str]:
+    """What makes one of `noun`, and where below it that is sent to."""
+    source = {"name": "lab", "url": "http://langflow.test", "api_key": "lf-secret-key"}
+    if noun == "sources":
+        return source, ""
+    if noun in ("workflows", "schedules"):
+        imported = {"source_id": made(api.post("/sources", json=source))["id"], "flow_id": "flow-1"}
+        if noun == "workflows":
+            return imported, "/import"
+        workflow = made(api.post("/workflows/import", json=imported))["id"]
+        timing = {"name": "daily", "kind": "cron", "expression": "0 9 * * *"}
+        return {"workflow_id": workflow, "settings": timing}, ""
+    return {"name": "mine", **({"role": "viewer"} if noun == "service-accounts" else {})}, ""

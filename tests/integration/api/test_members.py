@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from functions.api import dependencies
 from shared import wiring
 from shared.domain.role import ALLOWED, BuiltIn
 from shared.errors import Conflict, Unavailable
@@ -13,7 +14,18 @@ from shared.services.granting import Grantor
 from tests.fakes import Clock
 from tests.integration.api.conftest import client, made
 from tests.integration.api.keys import a_key
-from tests.integration.api.people import EMAIL, OTHER, PASSWORD, Invite, Outbox, Person, bearer, log_in, register
+from tests.integration.api.people import (
+    EMAIL,
+    OTHER,
+    PASSWORD,
+    Invite,
+    Outbox,
+    Person,
+    bearer,
+    log_in,
+    register,
+    settle,
+)
 from tests.integration.api.wire import problem
 from tests.integration.conftest import forget
 
@@ -28,13 +40,16 @@ def project(api: httpx.Client) -> str:
 
 @pytest.fixture
 def eve(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> Person:
-    """Somebody who let themselves in."""
+    """Somebody who let themselves in while there was no mail, so that nobody asked whether the address is theirs."""
     monkeypatch.setenv("SPARK_OPEN_REGISTRATION", "true")
+    monkeypatch.delenv("SPARK_OUTBOX")
     forget()
     with client(None) as anybody:
         name = "A prize http://evil.example\nhttps://evil.example"
         body = {"email": "eve@example.com", "name": name, "password": PASSWORD}
         made(anybody.post("/auth/register", json=body))
+    monkeypatch.setenv("SPARK_OUTBOX", str(outbox.file.parent))
+    forget()
     return log_in("eve@example.com")
 
 
@@ -123,8 +138,7 @@ class TestInvitations:
     def test_who_has_an_account_joins_with_it(self, owner: Person, outbox: Outbox, monkeypatch: Any) -> None:
         monkeypatch.setenv("SPARK_OPEN_REGISTRATION", "true")
         forget()
-        with client(None) as anybody:
-            anybody.post("/auth/register", json={"email": OTHER, "name": "Bob", "password": PASSWORD})
+        settle(OTHER, outbox)
         owner.api.post("/invitations", json=invitation("operator"))
         bob = log_in(OTHER)
         joined = bob.api.post("/auth/invitations/accept", json={"token": outbox.token(OTHER)})
@@ -305,6 +319,7 @@ class TestWhoSentIt:
 
 class TestLetters:
     def prove(self, person: Person, outbox: Outbox) -> None:
+        assert person.api.post("/auth/verification").status_code == 204
         answer = person.api.post("/auth/verify", json={"token": outbox.token(person.email)})
         assert answer.status_code == 200, answer.text
 
@@ -321,7 +336,8 @@ class TestLetters:
 
     def test_what_they_founded_is_noted(self, eve: Person) -> None:
         found = eve.api.get("/audit").json()["items"]
-        assert {each["action"] for each in found} == {"organization.created", "project.created", "member.joined"}
+        founding = {"organization.created", "project.created", "member.joined"}
+        assert {each["action"] for each in found} == founding | {"session.opened"}
         assert all(each["actor"] == eve.id and each["address"] and each["correlation_id"] for each in found)
 
     def test_a_letter_carries_no_address_of_a_strangers_making(self, eve: Person, outbox: Outbox) -> None:
@@ -338,9 +354,6 @@ class TestLetters:
         senders = [owner, bob, owner, bob, owner]
         assert [one.api.post("/invitations", json=to).status_code for one in senders] == [201] * 5
         problem(bob.api.post("/invitations", json=to), 429, "rate_limited")
-        with client(None) as anybody:
-            forgotten = anybody.post("/auth/forgot-password", json={"email": "victim@example.com"})
-            problem(forgotten, 429, "rate_limited")
         assert bob.api.post("/invitations", json=invitation("viewer", "c@example.com")).status_code == 201
         assert len(owner.api.get("/invitations").json()["items"]) == 6
 
@@ -458,13 +471,11 @@ class TestMembers:
         problem(admin.api.patch(f"/members/{admin.id}", json={"role": "owner"}), 403, "forbidden")
 
     def test_nothing_is_seen_or_changed_from_another_organization(
-        self, owner: Person, monkeypatch: pytest.MonkeyPatch
+        self, owner: Person, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("SPARK_OPEN_REGISTRATION", "true")
         forget()
-        with client(None) as anybody:
-            anybody.post("/auth/register", json={"email": OTHER, "name": "Bob", "password": PASSWORD})
-        bob, pending = log_in(OTHER), made(owner_invites(owner))
+        bob, pending = settle(OTHER, outbox), made(owner_invites(owner))
         assert [one["email"] for one in bob.api.get("/members").json()["items"]] == [OTHER]
         assert bob.api.get("/invitations").json()["items"] == []
         problem(bob.api.get(f"/members/{owner.id}"), 404, "not_found")
@@ -474,6 +485,115 @@ class TestMembers:
         foreign = invitation("viewer", "c@example.com", project_id="default")
         problem(bob.api.post("/invitations", json=foreign), 404, "not_found")
         assert owner.api.get("/auth/me").json()["role"] == "owner"
+
+
+class TestTheirKeys:
+    """What becomes of the keys that somebody made who is removed."""
+
+    def test_they_are_kept_if_nothing_else_is_said(self, owner: Person, invite: Invite, clock: Clock) -> None:
+        bob = invite("admin")
+        key = a_key(bob.api)
+        assert owner.api.delete(f"/members/{bob.id}").status_code == 204
+        clock.forward(61)
+        assert opens(key)
+
+    def test_they_are_revoked_one_by_one(self, owner: Person, invite: Invite, project: str, clock: Clock) -> None:
+        bob, mine = invite("admin"), a_key(owner.api)
+        me, wide = bob.id, {"organization_wide": True}
+        keys = [a_key(bob.api), a_key(bob.api, project_id=project), a_key(bob.api, "admin", **wide)]
+        assert owner.api.delete(f"/members/{me}?keys=revoke").status_code == 204
+        clock.forward(61)
+        assert [opens(key) for key in [*keys, mine]] == [False, False, False, True]
+        revoked = owner.api.get("/audit", params={"action": "key.revoked"}).json()["items"]
+        assert {one["subject"] for one in revoked} == {key["id"] for key in keys}
+        assert {one["actor"] for one in revoked} == {owner.id}
+        problem(owner.api.get(f"/members/{me}"), 404, "not_found")
+
+    def test_of_one_project_with_the_membership_in_it(self, owner: Person, invite: Invite, project: str) -> None:
+        bob = invite("admin", project_id=project)
+        key, mine = a_key(bob.api), a_key(owner.api, project_id=project)
+        assert owner.api.delete(f"/members/{bob.id}?project_id={project}&keys=revoke").status_code == 204
+        left = [one["id"] for one in owner.api.get("/api-keys", params={"project_id": project}).json()["items"]]
+        assert mine["id"] in left
+        assert key["id"] not in left
+
+    def test_it_takes_the_permission(self, owner: Person, invite: Invite) -> None:
+        bob = invite("viewer")
+        role = {
+            "name": "people",
+            "allow": ["members:read", "members:write", *bob.api.get("/auth/me").json()["permissions"]],
+        }
+        mate = invite(made(owner.api.post("/roles", json=role))["id"], "c@example.com")
+        problem(mate.api.delete(f"/members/{bob.id}?keys=revoke"), 403, "forbidden")
+        assert mate.api.delete(f"/members/{bob.id}?keys=keep").status_code == 204
+
+    def test_one_above_their_own_keeps_all_of_it_as_it_is(self, owner: Person, invite: Invite) -> None:
+        bob, admin = invite("owner"), invite("admin", "c@example.com")
+        keys, me = [a_key(bob.api), a_key(bob.api, "owner")], bob.id
+        owner.api.patch(f"/members/{me}", json={"role": "admin"})
+        problem(admin.api.delete(f"/members/{me}?keys=revoke"), 403, "forbidden")
+        assert all(opens(key) for key in keys)
+        assert owner.api.get(f"/members/{me}").status_code == 200
+
+    def test_the_last_owner_key_keeps_all_of_it_as_it_is(
+        self, owner: Person, invite: Invite, api: httpx.Client
+    ) -> None:
+        bob = invite("owner")
+        keys, me = [a_key(bob.api), *(a_key(bob.api, "owner", organization_wide=True) for _ in range(2))], bob.id
+        assert api.delete("/api-keys/bootstrap").status_code == 204
+        problem(owner.api.delete(f"/members/{me}?keys=revoke"), 409, "conflict")
+        assert all(opens(key) for key in keys)
+        assert owner.api.get(f"/members/{me}").status_code == 200
+
+    def test_the_last_owner_keeps_their_keys(self, owner: Person) -> None:
+        key = a_key(owner.api)
+        problem(owner.api.delete(f"/members/{owner.id}?keys=revoke"), 409, "conflict")
+        assert opens(key)
+
+    def test_what_was_interrupted_goes_on(self, owner: Person, invite: Invite, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Keys first: while there are any left, the member is still there to be removed."""
+        bob = invite("admin")
+        keys, me = [a_key(bob.api) for _ in range(3)], bob.id
+        store, revoked = wiring.api_keys(), []
+        real = type(store).delete
+
+        def dies(store: Any, key: Any, *rest: Any) -> None:
+            if revoked:
+                raise Unavailable("x")
+            revoked.append(key.id)
+            real(store, key, *rest)
+
+        with monkeypatch.context() as trouble:
+            trouble.setattr(type(store), "delete", dies)
+            problem(owner.api.delete(f"/members/{me}?keys=revoke"), 503, "unavailable")
+        assert owner.api.get(f"/members/{me}").status_code == 200
+        assert owner.api.delete(f"/members/{me}?keys=revoke").status_code == 204
+        left = [one["id"] for one in owner.api.get("/api-keys", params={"created_by": me}).json()["items"]]
+        assert left == []
+        assert len(keys) == 3
+
+    def test_one_that_is_made_meanwhile_goes_too(
+        self, owner: Person, invite: Invite, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bob = invite("admin")
+        first, me, belonging = a_key(bob.api), bob.id, wiring.belonging()
+        real = type(belonging).remove
+        late = wiring.api_keys().get("default", first["id"]).model_copy(update={"id": "key_late", "revision": 0})
+
+        def meanwhile(*said: Any) -> None:
+            wiring.api_keys().save(None, late)
+            real(*said)
+
+        monkeypatch.setattr(type(belonging), "remove", meanwhile)
+        assert owner.api.delete(f"/members/{me}?keys=revoke").status_code == 204
+        assert owner.api.get("/api-keys", params={"created_by": me}).json()["items"] == []
+
+
+def opens(key: Json) -> bool:
+    """Does it open the door of another environment, which remembers nobody?"""
+    dependencies.doorkeeper.cache_clear()
+    with client(key["key"]) as caller:
+        return caller.get("/runs").status_code == 200
 
 
 def owner_invites(owner: Person) -> httpx.Response:

@@ -148,7 +148,8 @@ class TestClosing:
                 if removed and others:
                     by = Grantor("x", RIVAL, None, frozenset(Permission))
                     things = (wiring.sources(), wiring.workflows(), wiring.schedules())
-                    contents = Contents(*things, wiring.api_keys(), wiring.members(), wiring.invitations())
+                    people = (wiring.members(), wiring.invitations(), wiring.service_accounts())
+                    contents = Contents(*things, wiring.api_keys(), *people)
                     id = others.pop().id
                     wiring.founding().close(by, id, lambda project: None, contents, dependencies.deadline())
                 put_all(table, changes, removed=removed)

@@ -22,6 +22,10 @@ OPEN_TO_ALL = {
     "verify_email",
     "forget_password",
     "reset_password",
+    "start_sso",
+    "finish_sso",
+    "log_in_with_second_factor",
+    "text_second_factor",
 }
 """What nobody can prove who they are for, and what they ask to be able to."""
 
@@ -33,6 +37,13 @@ OPEN_TO_THOSE_WHO_ARE_KNOWN = {
     "revoke_session",
     "ask_for_verification",
     "accept_invitation",
+    "get_second_factor",
+    "begin_second_factor",
+    "confirm_second_factor",
+    "renew_recovery_codes",
+    "disable_second_factor",
+    "add_phone",
+    "confirm_phone",
 }
 """What concerns nobody but themselves."""
 

@@ -21,7 +21,18 @@ Json = dict[str, Any]
 Count = Callable[[str, int], None]
 
 STRANGER = "a stranger"
-OF_THE_ORGANIZATION = ("/organizations", "/projects", "/roles", "/api-keys", "/members", "/invitations", "/audit")
+OF_THE_ORGANIZATION = (
+    "/organizations",
+    "/projects",
+    "/roles",
+    "/api-keys",
+    "/members",
+    "/invitations",
+    "/identity-providers",
+    "/audit",
+)
+OF_THE_DEPLOYMENT = {"list_refusals"}
+"""What belongs to no organization, and is shown to the first one alone."""
 GUARDED = [each for each in operations() if each.permissions]
 NAMING = [each for each in GUARDED if each.parameters]
 
@@ -30,6 +41,7 @@ NAMING = [each for each in GUARDED if each.parameters]
 def ids(api: httpx.Client, outbox: Outbox, workflow: Json, schedule: Json) -> dict[str, str]:
     """One of everything, all of the first project and its organization."""
     run = made(api.post("/runs", json={"workflow_id": workflow["id"], "input": "mine"}))
+    provider = {"name": "mine", "issuer": "https://accounts.test", "client_id": "mine"}
     past = {"start_at": "2030-05-01T00:00:00Z", "end_at": "2030-05-02T00:00:00Z"}
     return {
         "source_id": workflow["source_id"],
@@ -39,10 +51,12 @@ def ids(api: httpx.Client, outbox: Outbox, workflow: Json, schedule: Json) -> di
         "backfill_id": made(api.post(f"/schedules/{schedule['id']}/backfills", json=past))["id"],
         "dead_letter_id": bury(run["id"]).id,
         "key_id": made(api.post("/api-keys", json={"name": "mine", "role": "viewer"}))["id"],
+        "service_account_id": made(api.post("/service-accounts", json={"name": "mine", "role": "viewer"}))["id"],
         "role_id": made(api.post("/roles", json={"name": "mine", "allow": ["runs:read"]}))["id"],
         "project_id": made(api.post("/projects", json={"name": "mine"}))["id"],
         "organization_id": "default",
         "invitation_id": made(api.post("/invitations", json={"email": "ann@example.com", "role": "viewer"}))["id"],
+        "provider_id": made(api.post("/identity-providers", json=provider))["id"],
         "number": "1",
     }
 
@@ -84,13 +98,16 @@ def bodies(ids: dict[str, str]) -> dict[str, Json]:
         "update_member": {"role": "viewer"},
         "update_api_key": {"name": "theirs"},
         "rotate_api_key": {"overlap_seconds": 0},
+        "update_identity_provider": {"name": "theirs"},
         "create_api_key": {**key, "project_id": ids["project_id"]},
+        "update_service_account": {"name": "theirs"},
+        "create_service_account": {**key, "project_id": ids["project_id"]},
         "create_invitation": {"email": "bob@example.com", "role": "viewer", "project_id": ids["project_id"]},
     }
 
 
 REFERRING = {"create_workflow", "import_workflow", "create_run", "create_task", "create_execution", "create_schedule"}
-REFERRING_TO_PROJECTS = {"create_api_key", "create_invitation"}
+REFERRING_TO_PROJECTS = {"create_api_key", "create_service_account", "create_invitation"}
 
 
 def test_what_is_named_in_the_path_is_not_there_for_strangers(
@@ -132,10 +149,10 @@ def test_no_list_shows_strangers_anything(
     theirs = {id for name, id in ids.items() if name not in ("number", "organization_id", "role_id", "invitation_id")}
     asked = 0
     for each in lists:
-        if same and each.path.startswith("/audit"):
+        if same and each.path.startswith(("/audit", "/identity-providers")):
             continue
         answer = each.request(caller, ids)
-        assert answer.status_code == 200, f"{each.id}: {answer.text}"
+        assert answer.status_code == (403 if each.id in OF_THE_DEPLOYMENT else 200), f"{each.id}: {answer.text}"
         assert not [id for id in theirs if id in answer.text], each.id
         asked += 1
     tell_count("lists read by strangers", asked)
@@ -157,7 +174,7 @@ def test_a_header_does_not_open_another_project(ids: dict[str, str], stranger: t
 
 def belongings(aws: Aws) -> list[str]:
     """All items of the first organization and its projects, but for what is noted of requests: use, limits, denials."""
-    theirs = ("PROJECT#default", "ORGANIZATION#default", "KEY#key_", "INVITATION#")
+    theirs = ("PROJECT#default", "ORGANIZATION#default", "KEY#key_", "INVITATION#", "IDENTITY_PROVIDER#")
     return sorted(str(item) for item in aws.items() if item["pk"]["S"].startswith(theirs) and not is_of_strangers(item))
 
 

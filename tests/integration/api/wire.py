@@ -28,7 +28,9 @@ class LambdaTransport(httpx.BaseTransport):
         answer = handler(event_of(request), CONTEXT)
         body = answer.get("body", "")
         content = base64.b64decode(body) if answer["isBase64Encoded"] else body.encode()
-        return httpx.Response(answer["statusCode"], headers=answer.get("headers"), content=content)
+        cookies = [("set-cookie", each) for each in answer.get("cookies", [])]
+        headers = [*(answer.get("headers") or {}).items(), *cookies]
+        return httpx.Response(answer["statusCode"], headers=headers, content=content)
 
 
 def event_of(request: httpx.Request) -> dict[str, Any]:
@@ -38,13 +40,15 @@ def event_of(request: httpx.Request) -> dict[str, Any]:
         body, is_base64 = content.decode(), False
     except UnicodeDecodeError:
         body, is_base64 = base64.b64encode(content).decode(), True
-    path = request.url.path
+    path, headers = request.url.path, dict(request.headers)
+    cookies = headers.pop("cookie", "")
     return {
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path,
         "rawQueryString": request.url.query.decode(),
-        "headers": dict(request.headers),
+        **({"cookies": cookies.split("; ")} if cookies else {}),
+        "headers": headers,
         "requestContext": {
             "accountId": "123456789012",
             "apiId": "api",

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 
 from cli import config
@@ -83,3 +84,30 @@ def test_another_password_ends_what_was_opened_with_the_old_one(letters: Path, s
     spark("account", "password", "--current", "env:OLD", "--password", "env:NEW", env=secrets)
     assert len(document(spark("account", "sessions", "--json"))) == 1
     spark("whoami", "--profile", "laptop", exits=4)
+
+
+def test_a_second_factor_from_the_first_code_to_a_phone_that_was_lost(
+    letters: Path,
+    clock: Clock,
+    spark: Spark,  # noqa: F811
+) -> None:
+    spark("admin", "create-owner", "--email", ANN, "--name", "Ann", "--password", "-", input=PASSWORD)
+    log_in(spark, ANN)
+    app = pyotp.TOTP(document(spark("account", "mfa", "enable", "--current", "-", input=PASSWORD))["secret"])
+    confirmed = spark("account", "mfa", "confirm", "--code", app.at(clock.at), "--json")
+    codes = document(confirmed)["recovery_codes"]
+    spark("logout")
+
+    said = ("login", "--email", ANN, "--password", "-", "--code")
+    spark(*said, app.at(clock.at), input=PASSWORD, exits=4)  # it was used
+    clock.forward(30)
+    spark(*said, app.at(clock.at), input=PASSWORD)
+    assert document(spark("account", "mfa", "status", "--json"))["recovery_codes_left"] == 10
+    spark("account", "mfa", "disable", "--current", "-", "--code", codes[0], input=PASSWORD)
+    log_in(spark, ANN)
+
+    app = pyotp.TOTP(document(spark("account", "mfa", "enable", "--current", "-", input=PASSWORD))["secret"])
+    spark("account", "mfa", "confirm", "--code", app.at(clock.at))
+    spark("login", "--email", ANN, "--password", "-", input=PASSWORD, exits=2)  # nobody is there to ask for a code
+    spark("admin", "remove-second-factor", ANN, "--yes")
+    log_in(spark, ANN)

@@ -30,6 +30,7 @@ class People:
 
     def __init__(self, api: FakeApi) -> None:
         self.api, self.number, self.refusal = api, 0, 401
+        self.account: Json | None = USER
         self.requests: list[httpx.Request] = []
         self._others = api.answer
         api.handle = self.answer
@@ -57,7 +58,7 @@ class People:
             case "/auth/refresh":
                 return self._next() if body["refresh_token"] == self.refresh else self._refused()
             case "/auth/register" | "/auth/verify":
-                return httpx.Response(200, json=USER)
+                return httpx.Response(200, json=self.account)
             case "/auth/forgot-password" | "/auth/reset-password":
                 return httpx.Response(204)
         return None
@@ -273,6 +274,14 @@ def test_who_types_a_new_password_types_it_twice(people: People, spark: Spark) -
     assert people.requests == []
     assert spark(*words, user=True, input=f"{PASSWORD}\n{PASSWORD}\n").exit_code == 0
     assert json.loads(people.requests[0].content)["invitation"] == "spi_x"
+
+
+def test_who_comes_by_themselves_is_told_to_look_for_a_letter(people: People, spark: Spark) -> None:
+    people.account = None
+    words = ("account", "register", "--email", EMAIL, "--name", "Ann", "--password", "-")
+    result = spark(*words, input=PASSWORD + "\n")
+    assert (result.exit_code, f"A letter is on its way to {EMAIL}" in result.output) == (0, True)
+    assert json.loads(spark(*words, "--json", input=PASSWORD + "\n").output) is None
 
 
 def test_letters_are_answered(people: People, spark: Spark) -> None:

@@ -235,3 +235,21 @@ def test_the_list_and_the_export_show_what_there_is(log: Log, spark: Spark) -> N
     assert (log.asked[-1].url.params["actor"], "since" in log.asked[-1].url.params) == ("key_1", True)
     exported = spark("audit", "export").stdout.splitlines()
     assert [json.loads(line) for line in exported] == log.entries
+
+
+def test_refusals_say_when_from_where_and_how_many(api: FakeApi, spark: Spark) -> None:
+    asked: list[httpx.Request] = []
+    items = [{"address": "192.0.2.7", "at": "2030-01-01T11:59:00.000Z", "refusals": 12}]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json={"items": items, "next_cursor": None})
+
+    api.handle = answer
+    shown = spark("audit", "refusals", "--since", "2h", "--limit", "5").stdout.splitlines()
+    assert shown[1].split()[-2:] == ["192.0.2.7", "12"]
+    assert asked[-1].url.path.endswith("/audit/refusals")
+    assert (asked[-1].url.params["limit"], "since" in asked[-1].url.params) == ("5", True)
+    assert json.loads(spark("audit", "refusals", "--json").stdout) == items
+    items.clear()
+    assert "Nobody" in spark("audit", "refusals").stderr

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_api import FakeApi, asked, bodies, id_of
+from tests.fake_api import FakeApi, asked, bodies, id_of, problem
 from tests.unit.cli.conftest import Spark
 
 BOB, LAB = id_of("usr", 2), id_of("prj", 1)
@@ -65,3 +65,45 @@ def test_somebody_is_invited(api: FakeApi, spark: Spark, words: list[str]) -> No
     assert bodies(api, "POST", "/invitations$") == [
         {"email": "dave@example.com", "role": "operator", "project_id": LAB}
     ]
+
+
+class TestTheirKeys:
+    @pytest.fixture(autouse=True)
+    def keys(self, api: FakeApi) -> None:
+        """Bob made two, somebody else one."""
+        api.add_key("ci", created_by=BOB)
+        api.add_key("deploy", created_by=BOB)
+        api.add_key("mine")
+
+    def chosen(self, api: FakeApi) -> list[str]:
+        return [request.url.params["keys"] for request in asked(api, "DELETE", "/members/")]
+
+    @pytest.mark.parametrize(("answer", "chosen"), [("y", "revoke"), ("n", "keep")])
+    def test_it_asks_what_becomes_of_them(self, api: FakeApi, spark: Spark, answer: str, chosen: str) -> None:
+        result = spark("member", "remove", "bob@example.com", user=True, input=f"y\n{answer}\n")
+        assert result.exit_code == 0
+        assert "They made 2 API keys: deploy, ci. Revoke, too?" in result.output
+        assert self.chosen(api) == [chosen]
+        assert ("still work" in result.output) is (chosen == "keep")
+
+    @pytest.mark.parametrize("choice", ["keep", "revoke"])
+    def test_a_script_says_it(self, api: FakeApi, spark: Spark, choice: str) -> None:
+        assert spark("member", "remove", BOB, "--keys", choice, "--yes").exit_code == 0
+        assert self.chosen(api) == [choice]
+        assert asked(api, "GET", "/api-keys") == []
+
+    def test_a_script_that_does_not_keeps_them_and_is_told(self, api: FakeApi, spark: Spark) -> None:
+        result = spark("member", "remove", BOB, "--yes")
+        assert self.chosen(api) == ["keep"]
+        assert "They know 2 API keys, which still work: deploy, ci." in result.output
+
+    def test_who_may_not_see_keys_is_asked_nothing(self, api: FakeApi, spark: Spark) -> None:
+        api.answers = [problem(403, "forbidden", "This needs keys:read.")]
+        assert spark("member", "remove", BOB, user=True, input="y\n").exit_code == 0
+        assert self.chosen(api) == ["keep"]
+
+    def test_who_made_none_is_removed_without_a_word_of_keys(self, api: FakeApi, spark: Spark) -> None:
+        api.kept["api-keys"].clear()
+        result = spark("member", "remove", BOB, user=True, input="y\n")
+        assert "key" not in result.output
+        assert self.chosen(api) == ["keep"]

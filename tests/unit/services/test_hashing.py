@@ -39,6 +39,7 @@ def test_who_has_no_hash_is_never_right_and_is_verified_as_hard(monkeypatch: pyt
     assert watched.verified == [hashing.NOBODYS]
     monkeypatch.undo()
     assert not hashing.is_outdated(hashing.NOBODYS)
+    assert hashing.NOBODYS.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
     assert len(hashing.NOBODYS) == len(hashing.hashed(PASSWORD))
 
 

@@ -165,3 +165,34 @@ def test_an_item_that_expired_and_is_still_there_counts_no_more(here: Here) -> N
     here.clock.forward(days=3)
     assert here.table.get(keys.limit(keys.limited_key("k"))) is None
     assert [standing.remaining for standing in limiter.request("k", THREE).standings] == [2, 4]
+
+
+def test_codes_of_one_account_are_counted_wherever_they_come_from(here: Here) -> None:
+    limiter, another = here.limiter(), here.limiter()
+    for environment in (limiter, another, limiter, another, limiter):
+        environment.guess("usr_1")
+    for environment in (limiter, another):
+        with pytest.raises(RateLimited):
+            environment.guess("usr_1")
+    limiter.guess("usr_2")
+    limiter.attempt("ann@example.com", "192.0.2.7")  # which says nothing of that
+
+
+def test_twenty_codes_a_day_are_all_whatever_the_minute(here: Here) -> None:
+    limiter = here.limiter()
+    for number in range(20):
+        limiter.guess("usr_1")
+        if number % 5 == 4:
+            here.clock.forward(60)
+    with pytest.raises(RateLimited):
+        limiter.guess("usr_1")
+    here.clock.forward(hours=12)
+    limiter.guess("usr_1")
+
+
+def test_a_right_code_makes_up_for_those_before(here: Here) -> None:
+    limiter = here.limiter()
+    for _ in range(5):
+        limiter.guess("usr_1")
+    limiter.forgive_guesses("usr_1")
+    limiter.guess("usr_1")

@@ -30,7 +30,7 @@ class Kms:
     def encrypt(self, KeyId: str, Plaintext: bytes, EncryptionContext: Json) -> Json:  # noqa: N803
         return {"CiphertextBlob": json.dumps(EncryptionContext).encode() + b"|" + base64.b64encode(Plaintext)}
 
-    def decrypt(self, KeyId: str, CiphertextBlob: bytes, EncryptionContext: Json) -> Json:  # noqa: N803
+    def decrypt(self, CiphertextBlob: bytes, EncryptionContext: Json) -> Json:  # noqa: N803
         context, _, plain = CiphertextBlob.partition(b"|")
         assert json.loads(context) == EncryptionContext
         return {"Plaintext": base64.b64decode(plain)}
@@ -223,3 +223,30 @@ def test_the_private_half_is_kept_for_one_purpose(signing: Signing) -> None:
     blob = base64.b64decode(signing._current().encrypted_key)
     assert json.loads(blob.partition(b"|")[0]) == {"purpose": "access-tokens"}
     assert all("d" not in key for key in signing.jwks())
+
+
+class TestChallenges:
+    def test_a_challenge_says_who_has_shown_which_password_for_five_minutes(
+        self, signing: Signing, clock: Clock
+    ) -> None:
+        challenge = signing.challenge(USER, 3)
+        clock.forward(299)
+        said = signing.read_challenge(challenge)
+        assert (said.sub, said.gen, said.aud) == (USER, 3, "spark:second-factor")
+        clock.forward(1)
+        with pytest.raises(NotSignedIn):
+            signing.read_challenge(challenge)
+
+    def test_no_challenge_is_an_access_token_nor_the_other_way_round(self, signing: Signing) -> None:
+        with pytest.raises(NotSignedIn):
+            signing.read(signing.challenge(USER, 0))
+        with pytest.raises(NotSignedIn):
+            signing.read_challenge(signing.issue(USER, SESSION))
+
+    def test_what_was_tampered_with_is_none(self, signing: Signing) -> None:
+        head, body, signature = signing.challenge(USER, 0).split(".")
+        said = json.loads(base64.urlsafe_b64decode(body + "=="))
+        other = base64.urlsafe_b64encode(json.dumps({**said, "sub": "usr_2"}).encode()).decode().rstrip("=")
+        for text in (f"{head}.{other}.{signature}", "x", f"{head}.{body}."):
+            with pytest.raises(NotSignedIn):
+                signing.read_challenge(text)

@@ -4,8 +4,8 @@ Whoever asks for something that needs no account yet counts against the limit of
 """
 
 from functions.api import table
-from functions.api.routers.auth import recovering, sessions, signing_in
+from functions.api.routers.auth import recovering, second_factors, sessions, signing_in, sso
 
 router = table.router("auth")
-for chapter in (signing_in, recovering, sessions):
+for chapter in (signing_in, sso, recovering, second_factors, sessions):
     router.routes.extend(chapter.router.routes)

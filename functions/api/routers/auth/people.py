@@ -1,49 +1,62 @@
 """What the endpoints about people have in common: who calls them, and how a person is shown."""
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from functions.api import cookies as to_page
 from functions.api import dependencies, limits
 from functions.api.bearers import SignedIn
+from functions.api.cookies import CookiesView
 from functions.api.dependencies import Token
 from shared import wiring
+from shared.domain.act import Origin
 from shared.domain.password import MAX_BYTES
 from shared.domain.record import Instant
 from shared.domain.session import Visitor
 from shared.domain.token import MAX_LENGTH
 from shared.domain.user import User
-from shared.errors import Invalid, NotSignedIn
+from shared.errors import Forbidden, Invalid, NotSignedIn
 
 if TYPE_CHECKING:  # argon2, jwt and cryptography, for those who come with a password or a token
     from shared.services.enrolling import Enrolling
     from shared.services.signing_in import Tokens
 
+A_SECRET_TAKES = timedelta(seconds=1)
+"""So long takes what nobody shall learn from: whether there is an account, hence a mail to be sent."""
+
 PasswordText = Annotated[str, Field(min_length=1, max_length=MAX_BYTES, description="12 characters or more.")]
 TokenText = Annotated[str, Field(min_length=1, max_length=MAX_LENGTH, description="As it was mailed.")]
+WantsCookies = Annotated[
+    bool, Field(description="For pages of this origin: the tokens in cookies that no script reads, not in the answer.")
+]
 
 
 def signed_in(request: Request, token: Token) -> SignedIn:
     """The person who calls, whatever they are a member of.
 
     Raises:
-        NotSignedIn; RateLimited: their address was refused too often.
+        NotSignedIn; Forged; RateLimited: their address was refused too often, or they ask too often.
     """
+    text = dependencies.access_token(request, token)
     limits.require_open(request)
     try:
-        return dependencies.bearers().identify(token.credentials if token else "")
+        person = dependencies.bearers().identify(text or "")
     except NotSignedIn:
-        limits.count_stranger(request)
+        limits.count_stranger(request, refused=True)
         raise
+    limits.count_person(request, person.user.id)
+    return person
 
 
 def stranger(request: Request) -> Visitor:
     """Somebody who need not be known. Raises RateLimited."""
     limits.require_open(request)
     limits.count_stranger(request)
-    return Visitor(request.headers.get("user-agent", ""), limits.address(request))
+    return Visitor(request.headers.get("user-agent", ""), limits.address(request), request.state.correlation_id)
 
 
 def refuse_key(idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None) -> None:
@@ -52,7 +65,25 @@ def refuse_key(idempotency_key: Annotated[str | None, Header(include_in_schema=F
         raise Invalid("This body holds a password: leave the header out.", "/header/idempotency-key")
 
 
-Person = Annotated[SignedIn, Depends(signed_in)]
+def by_themselves(who: Annotated[SignedIn, Depends(signed_in)]) -> SignedIn:
+    """The same, if they showed that the account is theirs.
+
+    Raises:
+        Forbidden: an identity provider vouches for it, which counts in its own organization and not for the account.
+    """
+    if who.provider is not None:
+        raise Forbidden("An identity provider let you in: to your organization, not to your account. Log in yourself.")
+    return who
+
+
+def wait_until(at: datetime) -> None:
+    """Hold the answer, so that it does not come sooner where there was less to do."""
+    dependencies.sleep(max(0.0, (at - wiring.now()).total_seconds()))
+
+
+Person = Annotated[SignedIn, Depends(by_themselves)]
+Anyhow = Annotated[SignedIn, Depends(signed_in)]
+"""Whoever vouches for them: to leave is always allowed."""
 Stranger = Annotated[Visitor, Depends(stranger)]
 
 
@@ -86,6 +117,18 @@ class TokensView(BaseModel):
     expires_in: int = Field(description="Seconds.")
     refresh_token: str
     session_id: str
+
+
+def handed_over(request: Request, response: Response, tokens: "Tokens", *, cookies: bool) -> TokensView | CookiesView:
+    """The tokens in the answer, or, for a page, in cookies. Raises Forged."""
+    if not cookies:
+        return shown(response, tokens)
+    return to_page.hand_over(request, response, tokens)
+
+
+def origin(request: Request) -> Origin:
+    """Where `request` came from, for the audit log."""
+    return Origin(limits.address(request) or None, request.state.correlation_id)
 
 
 def enrolling_from(request: Request) -> "Enrolling":

@@ -1,12 +1,13 @@
 """The sessions of one's own that are open."""
 
+from fastapi import Request
 from pydantic import BaseModel
 
 from functions.api import table
 from functions.api.dependencies import Id
 from functions.api.errors import responses
 from functions.api.pages import Page, Paged
-from functions.api.routers.auth.people import Person
+from functions.api.routers.auth.people import Person, origin
 from shared import wiring
 from shared.domain.record import Instant
 from shared.domain.session import Session
@@ -40,6 +41,6 @@ def list_sessions(person: Person, paged: Paged) -> Page[SessionView]:
 
 
 @router.delete("/sessions/{session_id}", status_code=204, responses=responses(404))
-def revoke_session(session_id: Id, person: Person) -> None:
+def revoke_session(request: Request, session_id: Id, person: Person) -> None:
     """End a session, wherever it was opened. Its access tokens work for a minute more."""
-    wiring.signing_in().log_out(person.user.id, session_id)
+    wiring.signing_in().log_out(person.user.id, session_id, origin(request))
