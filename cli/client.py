@@ -54,12 +54,12 @@ class Api:
         """With an Idempotency-Key, so that sending it again after a lost answer makes nothing twice."""
         return self._call("POST", path, params=params, body=body, headers={"Idempotency-Key": uuid.uuid4().hex})
 
-    def reveal(self, path: str, body: Json, *, renew: bool = True, method: str = "POST") -> Any:
+    def reveal(self, path: str, body: Json, *, renew: bool = True) -> Any:
         """A request whose answer shows a secret once: it cannot be answered again, so it is sent only once.
 
         Without `renew` also where it is answered that we are not known: what it carries may be what is meant.
         """
-        response = self._send_once(self._http.build_request(method, path, json=body), renew=renew)
+        response = self._send_once(self._http.build_request("POST", path, json=body), renew=renew)
         if response.is_success:
             return _document(response)
         raise refusal(response, self.profile)

@@ -54,6 +54,13 @@ DefaultOption = Annotated[
 DomainOption = Annotated[
     list[str] | None, typer.Option("--domain", help="Of the addresses it vouches for; repeat for more. Without: all.")
 ]
+TrustOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--trust-addresses/--no-trust-addresses",
+        help="It does not say whether it has verified an address, but nobody gets one there that is not theirs.",
+    ),
+]
 LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="How many to show.")]
 
 
@@ -79,10 +86,12 @@ def create(
     map: MapOption = None,
     default_role: DefaultOption = None,
     domain: DomainOption = None,
+    trust_addresses: TrustOption = None,
 ) -> None:
     """Trust an identity provider with who is a member of the organization, and as what."""
     secret = read_secret(session, client_secret, "Client secret (empty for none)") if client_secret else None
     said = fields(session, scope, groups_claim, map, default_role, domain)
+    said |= given(trusts_addresses=trust_addresses)
     body = given(name=name, issuer=issuer, client_id=client_id, client_secret=secret, **said)
     with speaking_of(OPTIONS):
         provider = session.organization.post(f"/{NOUN}", body)
@@ -109,10 +118,15 @@ def update(
     default_role: DefaultOption = None,
     domain: DomainOption = None,
     enabled: Annotated[bool | None, typer.Option("--enabled/--disabled", help="May people log in by it?")] = None,
+    trust_addresses: TrustOption = None,
+    vouch: Annotated[
+        bool, typer.Option("--vouch", help="Those whom it lets in may do all that you may, if their role does.")
+    ] = False,
 ) -> None:
     """Change an identity provider: only what is named. --map, --domain and --scope replace what was there; an empty one
     clears it."""
-    body = given(name=name, enabled=enabled) | fields(session, scope, groups_claim, map, default_role, domain)
+    body = given(name=name, enabled=enabled, trusts_addresses=trust_addresses, vouch=vouch or None)
+    body |= fields(session, scope, groups_claim, map, default_role, domain)
     if client_secret is not None:
         body["client_secret"] = read_secret(session, client_secret, "New client secret (empty for none)")
     if not body:
@@ -176,6 +190,7 @@ def show(session: Session, provider: Json) -> None:
     if session.json:
         session.print_json(provider)
         return
+    ceiling = provider["ceiling"]
     mapping = [f"{each['group']} → {each['role']}" for each in provider["mapping"]]
     tables.show_card(
         session.out,
@@ -188,6 +203,8 @@ def show(session: Session, provider: Json) -> None:
             "groups in": provider["groups_claim"],
             "groups": "\n".join([*mapping, f"others → {provider['default_role'] or 'refused'}"]),
             "domains": " ".join(provider["domains"]) or "all",
+            "addresses": "trusted" if provider["trusts_addresses"] else "those it verified",
+            "may do": "what their role allows" if ceiling is None else f"at most {', '.join(ceiling) or 'nothing'}",
             "enabled": "yes" if provider["enabled"] else "no",
             "made": f"{times.ago(provider['created_at'], session.now)} by {provider['created_by']}",
         },

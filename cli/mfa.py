@@ -63,14 +63,25 @@ def phone(
 ) -> None:
     """Have codes sent to a phone, where this deployment sends text messages."""
     prove(session, "/auth/mfa/phone", {**proof(session, current, code), "number": number})
-    sent = account.ask(session, None, f"Code that was sent to {number}")
-    show(session, prove(session, "/auth/mfa/phone/confirm", {"code": sent}))
+    if not session.has_user:
+        session.note("It counts when the code that was sent has come: spark account mfa confirm-phone --code -")
+        return
+    finish_phone(session, account.ask(session, None, f"Code that was sent to {number}"))
+
+
+@app.verb("confirm-phone")
+def confirm_phone(
+    session: Session,
+    code: Annotated[str | None, typer.Option("--code", metavar="CODE|-|env:NAME", help="That was sent to it.")] = None,
+) -> None:
+    """Take the phone that `phone` has named, by the code that was sent to it."""
+    finish_phone(session, account.read_code(session, code, "Code that was sent"))
 
 
 @app.verb()
 def disable(session: Session, current: CurrentOption = None, code: CodeOption = None) -> None:
     """Switch it off. If the phone is lost, a recovery code will do."""
-    prove(session, "/auth/mfa", proof(session, current, code), method="DELETE")
+    prove(session, "/auth/mfa/disable", proof(session, current, code))
     session.note("Your password alone is enough again.")
 
 
@@ -78,11 +89,15 @@ def finish(session: Session, code: str) -> None:
     show_codes(session, prove(session, "/auth/mfa/totp/confirm", {"code": code}))
 
 
-def prove(session: Session, path: str, body: Json, *, method: str = "POST") -> Any:
+def finish_phone(session: Session, code: str) -> None:
+    show(session, prove(session, "/auth/mfa/phone/confirm", {"code": code}))
+
+
+def prove(session: Session, path: str, body: Json) -> Any:
     """A request that shows who one is. It is sent once: each counts as an attempt, and uses its code up."""
     session.api.get("/auth/me")  # renews a token that is over
     with speaking_of(FIELDS):
-        return session.api.reveal(path, body, renew=False, method=method)
+        return session.api.reveal(path, body, renew=False)
 
 
 def proof(session: Session, current: str | None, code: str | None) -> Json:

@@ -6,6 +6,7 @@ SparkError
 │   ├── AlreadyImported   the flow is a workflow already; names it
 │   ├── InFlight          the first request with this Idempotency-Key is still being worked on
 │   ├── InUse             other records depend on it
+│   ├── Outrun            somebody else was faster than a transaction; says at which of its items
 │   ├── SourceInactive    the workflow's source is switched off or gone
 │   └── WorkflowDisabled  the workflow is switched off
 ├── FlowFailure           LangFlow could not be reached, refused, or ran the flow and it failed
@@ -29,6 +30,7 @@ SparkError
 Which HTTP status each becomes stands in `functions/api/errors.py`.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 MAX_MESSAGE_BYTES = 2048  # an error is stored on its run; longer texts would cost write units on every later save
@@ -72,6 +74,15 @@ class InUse(Conflict):
     def __init__(self, message: str, users: list[str]) -> None:
         super().__init__(message)
         self.users = users
+
+
+class Outrun(Conflict):
+    """`changed` are the keys of the items that are no longer what they were. Where it is empty, somebody is just saving
+    one of them."""
+
+    def __init__(self, message: str, changed: Iterable[tuple[str, str]]) -> None:
+        super().__init__(message)
+        self.changed = frozenset(changed)
 
 
 class SourceInactive(Conflict):

@@ -6,6 +6,7 @@ which goes through the network that the deployment allows.
 
 import base64
 import hmac
+import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ ALLOWED = frozenset({"EdDSA", *(f"{kind}{bits}" for kind in ("RS", "PS", "ES") f
 REQUIRED = ["iss", "aud", "sub", "exp", "iat", "nonce"]
 WORD = re.compile(r"[a-z_]{1,40}")
 QUERY = re.compile(r"[!$-\x7e]{1,1000}")  # neither a quote nor a fragment
+LOG = logging.getLogger(__name__)
+FAILED = "The identity provider cannot be used, or does not answer as it must. Spark's log says more."
 UNTRUE = "The identity provider's answer is not valid. Log in again."
 REASONS = {
     "upstream_unavailable": "it cannot be reached",
@@ -88,7 +91,7 @@ class OpenId:
         """Raises ProviderFailure."""
         said = self._published(issuer.rstrip("/") + "/.well-known/openid-configuration")
         if said.get("issuer") != issuer:
-            raise ProviderFailure(f"Who answers at {issuer} says that it is another issuer.")
+            raise _failure(f"Who answers at {issuer} says that it is another issuer.")
         methods = said.get("token_endpoint_auth_methods_supported")
         return Metadata(
             issuer=issuer,
@@ -173,7 +176,8 @@ class OpenId:
         reply = self._send(httpx.Request("GET", url, headers={"Accept": "application/json"}))
         said = _mapping(reply.json())
         if reply.status != httpx.codes.OK or not said:
-            raise ProviderFailure(f"{url} answers {reply.status}, and not as an OpenID provider does.")
+            place = httpx.URL(url).copy_with(query=None)
+            raise _failure(f"{place} answers {reply.status}, and not as an OpenID provider does.")
         if len(self._kept) >= MAX_KEPT:
             self._kept.clear()
         self._kept[url] = (self.now() + KEPT_FOR, said)
@@ -186,9 +190,9 @@ class OpenId:
             place = source.read_url(str(url).partition("?")[0])  # the endpoint where people log in may have a query
             require_callable(place, self.allowed, "")
         except (ValueError, Invalid) as error:
-            raise ProviderFailure(f"The identity provider's {name} cannot be used: {error}") from error
+            raise _failure(f"The identity provider's {name} cannot be used: {error}") from error
         if not QUERY.fullmatch(str(url)):
-            raise ProviderFailure(f"The identity provider's {name} cannot be used: it must be visible ASCII.")
+            raise _failure(f"The identity provider's {name} cannot be used: it must be visible ASCII.")
         return str(url)
 
     def _send(self, request: httpx.Request) -> Reply:
@@ -196,7 +200,7 @@ class OpenId:
             return self.ask(request)
         except FlowFailure as error:
             reason = error.message if error.code == "address_refused" else REASONS.get(error.code, error.code)
-            raise ProviderFailure(f"{request.url.copy_with(query=None)} of the identity provider: {reason}.") from error
+            raise _failure(f"{request.url.copy_with(query=None)} of the identity provider: {reason}.") from error
 
 
 def address_of_login(metadata: Metadata, client_id: str, scopes: tuple[str, ...], uri: str, proofs: Proofs) -> str:
@@ -243,12 +247,18 @@ def _is_of(said: Mapping[str, Any], proofs: Proofs) -> bool:
 
 
 def _refusal(said: Mapping[str, Any]) -> Exception:
-    """What a token endpoint that gave nothing means. Of its own words only the one of RFC 6749 is repeated."""
+    """What a token endpoint that gave nothing means. Of its own words only the one of RFC 6749 is noted."""
     word = str(said.get("error"))
     if word == "invalid_grant":
         return NotSignedIn("The identity provider does not take the code. Log in again.")
     known = word if WORD.fullmatch(word) else "no ID token"
-    return ProviderFailure(f"The identity provider did not exchange the code: {known}.")
+    return _failure(f"The identity provider did not exchange the code: {known}.")
+
+
+def _failure(reason: str) -> ProviderFailure:
+    """`reason` is for the log: a stranger who begins a login shall not learn by it what our network reaches."""
+    LOG.warning("identity_provider.failed", extra={"reason": reason})
+    return ProviderFailure(FAILED)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -100,7 +100,6 @@ CONFIG = Config(
 # the global host, which redirects to the region that it was not signed for; dual-stack hosts are all regional. They do
 # not apply where an endpoint is set.
 S3_CONFIG = CONFIG.merge(Config(signature_version="s3v4", use_dualstack_endpoint=True))
-ANYWHERE = ""
 PROVIDER_SECONDS = 5.0  # a login asks up to four times, and has 29
 PROVIDER_BYTES = 256 * 1024
 LETTERS_AND_DIGITS = string.ascii_letters + string.digits
@@ -265,7 +264,7 @@ def issuing() -> "Issuing":
 def defining() -> "Defining":
     from shared.services.defining import Defining
 
-    return Defining(roles(), api_keys(), members(), service_accounts())
+    return Defining(roles(), api_keys(), members(), service_accounts(), identity_providers())
 
 
 @cache
@@ -293,7 +292,7 @@ def denials() -> "Denials":
 def witness() -> "Witness":
     from shared.services.witnessing import Witness
 
-    return Witness(audit(), now)
+    return Witness(audit(), now, chance, time.sleep)
 
 
 @cache
@@ -389,7 +388,7 @@ def keeper_of_users() -> Cipher:
 def proving() -> "Proving":
     from shared.services.proving import Proving
 
-    doors = (signing(), keeper_of_users(), texts())
+    doors = (signing(), keeper_of_users(), texts(), limiter().text)
     return Proving(users(), second_factors(), *doors, settings().deployment, randomness.token_bytes, now)
 
 
@@ -399,11 +398,6 @@ def securing() -> "Securing":
 
     issuer = f"Spark ({settings().stage})"
     return Securing(users(), second_factors(), proving(), witness(), issuer, randomness.token_bytes, now)
-
-
-def count_text(user_id: str) -> None:
-    """One more text message to a person, or at their wish: each costs money. Raises RateLimited."""
-    limiter().attempt(f"sms {user_id}", ANYWHERE)
 
 
 @cache
@@ -433,7 +427,7 @@ def belonging() -> "Belonging":
     from shared.services.belonging import Belonging
 
     stores = (members(), invitations(), users(), organizations(), projects())
-    return Belonging(*stores, granting(), mail(), count_letter, settings().deployment, new_secret, now)
+    return Belonging(*stores, granting(), mail(), limiter().letter, settings().deployment, new_secret, now)
 
 
 @cache
@@ -498,12 +492,6 @@ def welcoming() -> "Welcoming":
 
     stores = (users(), members(), IdentityStore(table()))
     return Welcoming(*stores, granting(), new_id, new_secret, now)
-
-
-def count_letter(email: str, about: str = "invitation") -> None:
-    """One more letter to `email`, from wherever somebody asks for it. What it is about is counted apart: strangers who
-    register somebody else keep no invitation from them, nor what they ask for themselves. Raises RateLimited."""
-    limiter().attempt(f"mail {about} {email}", ANYWHERE)
 
 
 @cache

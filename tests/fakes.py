@@ -28,7 +28,7 @@ from sortedcontainers import SortedList
 from shared.domain import message
 from shared.domain.message import Delivery, RunMessage
 from shared.domain.source import Source
-from shared.errors import Conflict, FlowFailure, PayloadGone, Unavailable
+from shared.errors import Conflict, FlowFailure, Outrun, PayloadGone, Unavailable
 from shared.langflow import FlowAnswer, FlowCall, Running, Stopper
 from shared.queue import MAX_BATCH, MAX_DELAY
 from shared.store.keys import INDEXES, Key
@@ -354,8 +354,10 @@ class MemoryTable:
     def _put(self, changes: Sequence[Change], removed: Sequence[Item] = ()) -> None:
         """All of them or none."""
         with self._lock:
-            if not all(map(self._may_put, changes)) or not all(self._holds(key_of(item), item) for item in removed):
-                raise Conflict("The record was changed by somebody else at the same time.")
+            changed = [key_of(change.after) for change in changes if not self._may_put(change)]
+            changed += [key_of(item) for item in removed if not self._holds(key_of(item), item)]
+            if changed:
+                raise Outrun("The record was changed by somebody else at the same time.", changed)
             for change in changes:
                 _check(change.after)
             for change in changes:

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
-from functions.api import BASE
 from shared import wiring
+from shared.domain.session import PREFIX
+from shared.domain.token import TokenKind, read_token
 from shared.errors import Forged
 from shared.settings import settings
 
@@ -28,7 +29,6 @@ HEADER = "X-CSRF-Token"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 BETTER_WAYS = ("authorization", "x-api-key")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-REFRESH_PATH = f"{BASE}/auth/refresh"
 
 
 class Names(NamedTuple):
@@ -39,9 +39,9 @@ class Names(NamedTuple):
     csrf: str
 
 
-# Browsers take these prefixes over HTTPS alone, and the first from this very host: no neighbour under the same domain
-# can put its own in their place.
-SECURE = Names("__Host-spark-access", "__Secure-spark-refresh", "__Host-spark-csrf")
+# Browsers take this prefix over HTTPS alone, for all paths, and from this very host: no neighbour under the same domain
+# can put its own in their place, nor beside them for a longer path.
+SECURE = Names("__Host-spark-access", "__Host-spark-refresh", "__Host-spark-csrf")
 PLAIN = Names("spark-access", "spark-refresh", "spark-csrf")
 
 
@@ -69,14 +69,17 @@ def access_token(request: Request) -> str | None:
 
 
 def refresh_token(request: Request) -> str | None:
-    """The same for the refresh token. The access token beside it, which may be over, vouches for the page.
+    """The same for the refresh token. The access token beside it, which may be over, vouches for the page, and so for
+    its own session alone.
 
     Raises:
         Forged.
     """
     token = _cookie(request, names(request).refresh)
     if token is not None:
-        _require_ours(request, _cookie(request, names(request).access) or "")
+        access = _cookie(request, names(request).access) or ""
+        _require_ours(request, access)
+        _require_one_session(access, token)
     return token
 
 
@@ -90,7 +93,7 @@ def hand_over(request: Request, response: Response, tokens: "Tokens") -> Cookies
     called, csrf = names(request), csrf_token(tokens.access)
     seconds = max(0, int((tokens.session.expires_at - wiring.now()).total_seconds()))
     _set(request, response, called.access, tokens.access, seconds)
-    _set(request, response, called.refresh, tokens.refresh, seconds, path=_refresh_path(request))
+    _set(request, response, called.refresh, tokens.refresh, seconds)
     _set(request, response, called.csrf, csrf, seconds, for_scripts=True)
     return CookiesView(expires_in=tokens.seconds, session_id=tokens.session.id, csrf_token=csrf)
 
@@ -98,9 +101,9 @@ def hand_over(request: Request, response: Response, tokens: "Tokens") -> Cookies
 def clear(request: Request, response: Response) -> None:
     """Have the browser forget the cookies, if it has them."""
     called = names(request)
-    if called.access in request.cookies:
+    if called.access in request.cookies or called.refresh in request.cookies:
         _set(request, response, called.access, "", 0)
-        _set(request, response, called.refresh, "", 0, path=_refresh_path(request))
+        _set(request, response, called.refresh, "", 0)
         _set(request, response, called.csrf, "", 0, for_scripts=True)
 
 
@@ -138,6 +141,19 @@ def _require_ours(request: Request, access: str) -> None:
         )
 
 
+def _require_one_session(access: str, refresh: str) -> None:
+    """Raises Forged: somebody put the refresh token of another session beside `access`.
+
+    The signature of `access` says nothing here, and its key may be gone: what makes it the page's own is the CSRF
+    token, which belongs to these very letters.
+    """
+    from shared.services.signing import unverified_session  # which refreshing needs anyway
+
+    token = read_token(TokenKind.refresh, refresh)
+    if token is not None and f"{PREFIX}_{token.ulid}" != unverified_session(access):
+        raise Forged("The cookies are of two sessions. Log in again.")
+
+
 def _own_origins(request: Request) -> set[str]:
     """Whose pages these are. A page cannot choose which Host its browser names."""
     scheme = "https" if is_https(request) else "http"
@@ -151,27 +167,14 @@ def _cookie(request: Request, name: str) -> str | None:
     return request.cookies.get(name) or None
 
 
-def _refresh_path(request: Request) -> str:
-    """As the browser sees it. A deployment may be behind a prefix, which its public URL tells; the emulator of AWS puts
-    one before each API and tells nobody."""
-    return f"{urlsplit(settings().public_url).path.rstrip('/')}{REFRESH_PATH}" if is_https(request) else "/"
-
-
 def _set(
-    request: Request,
-    response: Response,
-    name: str,
-    value: str,
-    seconds: int,
-    *,
-    path: str = "/",
-    for_scripts: bool = False,
+    request: Request, response: Response, name: str, value: str, seconds: int, *, for_scripts: bool = False
 ) -> None:
     response.set_cookie(
         name,
         value,
         max_age=seconds,
-        path=path,
+        path="/",
         secure=is_https(request),
         httponly=not for_scripts,
         samesite="strict",

@@ -21,6 +21,7 @@ from shared.observability import count, logger
 AWS_ERRORS = (BotoCoreError, ClientError)
 RETRY_SECONDS = 2  # what a 503 asks for when nobody knows better
 IN_FLIGHT_SECONDS = 5
+FORGETS_COOKIES = "forgets_cookies"  # where a request says that its 401 takes the cookies of the page away
 
 STATUS: dict[type[SparkError], int] = {
     errors.BadCursor: 400,
@@ -168,7 +169,12 @@ async def _on_spark_error(request: Request, error: Exception) -> JSONResponse:
     if status >= 500:
         logger.warning("request.refused", extra={"code": error.code}, exc_info=error)
     detail = "The record was written by a newer version of Spark." if status == 500 else error.detail
-    return _answer(request, status, error.code, detail, _extra_headers(error, status), **_facts(error))
+    answer = _answer(request, status, error.code, detail, _extra_headers(error, status), **_facts(error))
+    if getattr(request.state, FORGETS_COOKIES, False):
+        from functions.api import cookies  # for pages alone
+
+        cookies.clear(request, answer)
+    return answer
 
 
 async def _note_refusal(request: Request) -> None:

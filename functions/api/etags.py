@@ -47,13 +47,15 @@ EDITABLE = {
     "Member": {"role"},
     "IdentityProvider": {
         "name",
-        "encrypted_secret",
+        "secret_changes",
         "scopes",
         "groups_claim",
         "mapping",
         "default_role",
         "domains",
         "enabled",
+        "trusts_addresses",
+        "ceiling",
     },
     "ServiceAccount": {"name", "role", "disabled_at"},
 }

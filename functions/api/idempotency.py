@@ -4,6 +4,7 @@ The record of a key is written before the work and decides the ids that the work
 """
 
 import hashlib
+import hmac
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -77,7 +78,7 @@ class Once:
         if self._key is None:
             return work(Work(wiring.now()))
         store, now = wiring.idempotency(), wiring.now()
-        wanted = self._new_record(caller, self._key, self._hash(body), now)
+        wanted = self._new_record(caller, self._key, self._hash(self._key, body), now)
         try:
             record = store.save(None, wanted)
         except Conflict:
@@ -127,23 +128,28 @@ class Once:
             expires_at=now + rules.LIFETIME,
         )
 
-    def _hash(self, body: BaseModel | None) -> str:
-        """Of what the request says, not how: order and blanks of its JSON do not matter."""
+    def _hash(self, key: str, body: BaseModel | None) -> str:
+        """Of what the request says, not how: order and blanks of its JSON do not matter.
+
+        Where there is a secret in it, the hash is keyed with the Idempotency-Key, which is stored nowhere: who reads
+        the table cannot try what the secret might be, unless they know that, too.
+        """
         query = sorted((k, v) for k, v in self._request.query_params.multi_items() if k not in NOT_HASHED)
-        said = [query, body.model_dump(mode="json") if body else None]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+        said = json.dumps([query, body.model_dump(mode="json") if body else None], sort_keys=True).encode()
+        if body is not None and _has_secret(body):
+            return hmac.new(key.encode(), said, hashlib.sha256).hexdigest()
+        return hashlib.sha256(said).hexdigest()
 
 
-def refuse_key(
-    idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None,
-) -> None:
-    """Raises Invalid: the answer holds a secret, which nobody could show a second time."""
+def refuse_key(idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None) -> None:
+    """Raises Invalid: a secret in the answer is shown once, and one that is all of a body cannot be told from another
+    without a hash of it that is kept."""
     if idempotency_key is not None:
-        raise Invalid("This answer holds a secret that is shown once: leave the header out.", "/header/idempotency-key")
+        raise Invalid("This request, or its answer, holds a secret: leave the header out.", "/header/idempotency-key")
 
 
-RevealsSecret = Depends(refuse_key)
-"""For routes that show a secret: they cannot answer again."""
+HoldsSecret = Depends(refuse_key)
+"""For routes that take or show a secret: they cannot answer again."""
 
 
 def existing(get: Callable[[str, str], T], project: str, id: str) -> T | None:
@@ -166,6 +172,11 @@ def undeleted(records: Records[T], owner: str, id: str) -> T | None:
 
 
 OnlyOnce = Annotated[Once, Depends(Once)]
+
+
+def _has_secret(body: BaseModel) -> bool:
+    """Is a field set that no `repr` shows?"""
+    return any(not field.repr and getattr(body, name) for name, field in type(body).model_fields.items())
 
 
 def _lease(record: IdempotencyRecord, now: datetime, store: IdempotencyStore) -> IdempotencyRecord:

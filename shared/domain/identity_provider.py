@@ -1,7 +1,7 @@
 """An identity provider: who vouches for the people of one organization (OpenID Connect), and what that makes of them.
 
-It belongs to its organization and to nobody else: what it says of somebody counts there alone. So it may say whatever
-it likes of anybody's address.
+It belongs to its organization and to nobody else: what it says of somebody counts there alone. An address that it has
+not verified may be anybody's, so it makes nobody who is here already.
 """
 
 from collections.abc import Iterable, Mapping
@@ -68,17 +68,24 @@ class IdentityProvider(Stored):
     domains: tuple[str, ...] = ()
     enabled: bool = True
     ceiling: tuple[Permission, ...] | None = None
-    """All that whoever set it up may do; None: everything. People whom it lets in may do no more by it, or it could let
-    its maker in as somebody who may."""
+    """All that whoever stands for it may do; None: everything. People whom it lets in may do no more by it, or it could
+    let its maker in as somebody who may."""
+    trusts_addresses: bool = False
+    """Where it says nothing of whether it has verified an address: has it?"""
+    secret_changes: int = 0
+    """How often another client secret was given: the same one encrypted anew is none."""
     created_by: str
     created_at: Instant
     updated_at: Instant
 
     @property
-    def roles(self) -> tuple[str, ...]:
-        """All that it gives, in the order of the mapping."""
+    def roles(self) -> dict[str, tuple[str, ...]]:
+        """What it gives, by the field that says so; in the order of the mapping."""
         mapped = dict.fromkeys(each.role for each in self.mapping)
-        return (*mapped, *([self.default_role] if self.default_role else []))
+        return {"mapping": tuple(mapped), "default_role": (self.default_role,) if self.default_role else ()}
+
+    def gives(self, role: str) -> bool:
+        return any(role in given for given in self.roles.values())
 
     @property
     def permits(self) -> frozenset[Permission]:
@@ -86,7 +93,7 @@ class IdentityProvider(Stored):
 
 
 class Identity(Stored):
-    """Whom a provider means by a subject. Stored under both, so it can be stored for one person only."""
+    """Whom a provider means by a subject. Stored under both, and again under the person: one subject, one person."""
 
     provider_id: str
     subject: str
@@ -108,6 +115,8 @@ class Vouched:
     email: str | None
     name: str
     groups: tuple[str, ...]
+    is_verified: bool = False
+    """Is `email` known to be theirs?"""
 
 
 def ceiling(mine: frozenset[Permission]) -> tuple[Permission, ...] | None:
@@ -136,6 +145,7 @@ def vouched(provider: IdentityProvider, claims: Mapping[str, Any]) -> Vouched:
         email=email,
         name=str(name or (email or "").partition("@")[0] or "Somebody").strip()[:MAX_NAME],
         groups=tuple(group for group in groups[:MAX_GROUPS] if isinstance(group, str)),
+        is_verified=_is_verified(provider, claims),
     )
 
 
@@ -156,6 +166,14 @@ def _address(said: Any) -> str | None:
         return EMAIL.validate_python(said, strict=True)
     except ValidationError:
         return None
+
+
+def _is_verified(provider: IdentityProvider, claims: Mapping[str, Any]) -> bool:
+    """Some providers say `"true"`. One that says anything else has not, whatever is thought of it."""
+    if "email_verified" not in claims:
+        return provider.trusts_addresses
+    said = claims["email_verified"]
+    return said is True or said == "true"
 
 
 def _is_name(said: Any) -> bool:

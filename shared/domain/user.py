@@ -18,6 +18,8 @@ RESET_LIFETIME = timedelta(hours=1)
 RESET_PAUSE = RESET_LIFETIME / 2
 """So long nobody is mailed another token, whoever asks for it. Since the last two are good, each is for its whole hour:
 asking in somebody else's name takes nothing from them, and fills no mailbox."""
+RESETS = ("reset_hash", "reset_until", "previous_reset_hash", "previous_reset_until")
+"""All that is known of tokens that were mailed to set another password."""
 MAX_MEMBERSHIPS = 50
 
 Place = tuple[str, str | None]
@@ -67,6 +69,9 @@ class User(Stored):
     disabled_at: Instant | None = None
     created_at: Instant
     places: tuple[Place, ...] = ()
+    unasked: tuple[str, ...] | None = Field(
+        None, description="Organizations whose identity provider made them a member."
+    )
     verification_hash: str | None = Field(None, repr=False)
     verification_until: Instant | None = None
     reset_hash: str | None = Field(None, repr=False)
@@ -93,8 +98,7 @@ def await_reset(user: User, hash: str, now: datetime) -> User:
 
 def never_mailed(user: User, before: User) -> User:
     """`user` with the tokens of `before`, since the one that came after them never left."""
-    fields = ("reset_hash", "reset_until", "previous_reset_hash", "previous_reset_until")
-    return _with(user, **{name: getattr(before, name) for name in fields})
+    return _with(user, **{name: getattr(before, name) for name in RESETS})
 
 
 def was_just_mailed(user: User, now: datetime) -> bool:
@@ -103,9 +107,10 @@ def was_just_mailed(user: User, now: datetime) -> bool:
 
 
 def may_reset(user: User, token: PresentedToken, now: datetime) -> bool:
-    """Is `token` one of those that were mailed, and still good?"""
+    """Is `token` one of those that were mailed, and still good? None is while the account is disabled."""
     is_last = token.opens(user.reset_hash, user.reset_until, now)
-    return is_last or token.opens(user.previous_reset_hash, user.previous_reset_until, now)
+    is_good = is_last or token.opens(user.previous_reset_hash, user.previous_reset_until, now)
+    return is_good and user.disabled_at is None
 
 
 def verified(user: User, now: datetime) -> User:
@@ -124,22 +129,14 @@ def may_log_in(user: User) -> bool:
 
 def with_password(user: User, hash: str) -> User:
     """`user` with another password: every session is over, and no mailed reset works any more."""
-    return _with(
-        user,
-        password_hash=hash,
-        generation=user.generation + 1,
-        reset_hash=None,
-        reset_until=None,
-        previous_reset_hash=None,
-        previous_reset_until=None,
-    )
+    return _with(user, password_hash=hash, generation=user.generation + 1, **dict.fromkeys(RESETS))
 
 
 def disabled(user: User, now: datetime) -> User:
-    """`user` whom nothing lets in: every session is over, for good, and so is a mailed reset."""
+    """`user` whom nothing lets in: every session is over, for good, and so are mailed resets."""
     if user.disabled_at is not None:
         return user
-    return _with(user, disabled_at=now, generation=user.generation + 1, reset_hash=None, reset_until=None)
+    return _with(user, disabled_at=now, generation=user.generation + 1, **dict.fromkeys(RESETS))
 
 
 def enabled(user: User) -> User:
@@ -147,17 +144,29 @@ def enabled(user: User) -> User:
 
 
 def joined(user: User, member: Member) -> User:
-    """Raises Conflict where they are members of too much already."""
+    """`user` as a member of one place more. Raises Conflict where they are members of too much already."""
     place = (member.organization_id, member.project_id)
     others = tuple(each for each in user.places if each != place)
     if len(others) >= MAX_MEMBERSHIPS:
         raise Conflict(f"Nobody can be a member of more than {MAX_MEMBERSHIPS} organizations and projects.")
-    return _with(user, places=(*others, place))
+    unasked = {*(user.unasked or ())} - {member.organization_id}
+    if member.role_by is not None and not any(organization == place[0] for organization, _ in user.places):
+        unasked.add(member.organization_id)
+    return _with(user, places=(*others, place), unasked=tuple(sorted(unasked)) or None)
 
 
 def left(user: User, member: Member) -> User:
     place = (member.organization_id, member.project_id)
-    return _with(user, places=tuple(each for each in user.places if each != place))
+    places = tuple(each for each in user.places if each != place)
+    unasked = tuple(each for each in user.unasked or () if each in {organization for organization, _ in places})
+    return _with(user, places=places, unasked=unasked or None)
+
+
+def confidants(user: User) -> list[str]:
+    """The organizations that are told what `user` does with the account: those that they joined themselves. One that
+    its own identity provider made them a member of may not even be known to them."""
+    theirs = dict.fromkeys(organization for organization, _ in user.places)
+    return [organization for organization in theirs if organization not in (user.unasked or ())]
 
 
 def _with(user: User, **changes: object) -> User:

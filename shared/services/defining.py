@@ -11,6 +11,7 @@ from shared.errors import Conflict, Forbidden, InUse, Invalid, Unavailable
 from shared.services.deadline import Deadline
 from shared.services.granting import NAMES, Grantor
 from shared.store.api_keys import ApiKeyStore
+from shared.store.identity_providers import IdentityProviderStore
 from shared.store.members import MemberStore
 from shared.store.roles import RoleStore
 from shared.store.service_accounts import ServiceAccountStore
@@ -28,6 +29,7 @@ class Defining:
     keys: ApiKeyStore
     members: MemberStore
     accounts: ServiceAccountStore
+    providers: IdentityProviderStore
 
     def define(self, by: Grantor, role: Role) -> Role:
         """Store `role`, a new one.
@@ -80,11 +82,12 @@ class Defining:
 
     def _require_unused(self, role: Role, deadline: Deadline) -> None:
         if ids := list(islice(self._holders(role, deadline), MAX_NAMED)):
-            raise InUse(f"Role {role.id} is that of keys, members, service accounts. Give them another one first.", ids)
+            whose = "keys, members, service accounts, identity providers"
+            raise InUse(f"Role {role.id} is that of {whose}. Give them another one first.", ids)
 
     def _holders(self, role: Role, deadline: Deadline) -> Iterator[str]:
-        """The ids of keys, people and service accounts. No index leads from a role to them, so all of the
-        organization's are read.
+        """The ids of keys, people, service accounts and of providers that give it. No index leads from a role to them,
+        so all of the organization's are read.
         """
         owner = role.organization_id
         keys = deadline.all_of(lambda after: self.keys.list(owner, limit=PAGE, after=after))
@@ -93,6 +96,8 @@ class Defining:
         yield from (member.user_id for member in members if member.role == role.id)
         accounts = deadline.all_of(lambda after: self.accounts.list(owner, limit=PAGE, after=after))
         yield from (account.id for account in accounts if account.role == role.id)
+        providers = deadline.all_of(lambda after: self.providers.list(owner, limit=PAGE, after=after))
+        yield from (provider.id for provider in providers if provider.gives(role.id))
 
 
 def _require_hold(by: Grantor, before: Role | None, after: Role | None) -> None:

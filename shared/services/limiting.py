@@ -25,6 +25,9 @@ the password and has many addresses would hit upon one before long, at fifty a d
 keep the owner's codes out as well, until the day ends; recovery codes, which nobody guesses, are not counted here and
 let the owner in."""
 
+TEXTS = Limits(per_minute=5, per_day=10)
+"""Text messages of one account, and to one number: each costs money, and the number may be somebody else's."""
+
 ROUNDS = 8  # each lost round is a window that somebody else opened, or a request that they counted meanwhile
 MAX_REMEMBERED = 10_000
 ANYWHERE = ""
@@ -65,9 +68,7 @@ class Limiter:
         Raises:
             RateLimited: there were too many; the password was not looked at.
         """
-        verdict = self.count(keys.limited_account(rules.attempt_id(account, address)), ATTEMPTS)
-        if verdict.hit is not None:
-            raise RateLimited(verdict.words, verdict.hit.reset_seconds)
+        self._require(keys.limited_account(rules.attempt_id(account, address)), ATTEMPTS)
 
     def forgive(self, account: str, address: str) -> None:
         """The password was right: those before it were slips."""
@@ -79,13 +80,24 @@ class Limiter:
         Raises:
             RateLimited: there were too many; the code was not looked at.
         """
-        verdict = self.count(_codes_of(account), CODES)
-        if verdict.hit is not None:
-            raise RateLimited(verdict.words, verdict.hit.reset_seconds)
+        self._require(_codes_of(account), CODES)
 
     def forgive_guesses(self, account: str) -> None:
         """The code was right: those before it were slips."""
         self._forget(_codes_of(account))
+
+    def text(self, whose: str) -> None:
+        """Count a text message: of an account, or to a phone number. Raises RateLimited: there were too many."""
+        self._require(keys.limited_account(rules.attempt_id(f"sms {whose}", ANYWHERE)), TEXTS)
+
+    def letter(self, email: str, about: str = "invitation") -> None:
+        """Count a letter to `email`, from wherever somebody asks for it. What it is about is counted apart: strangers
+        who register somebody else keep no invitation from them, nor what they ask for themselves.
+
+        Raises:
+            RateLimited: there were too many.
+        """
+        self.attempt(f"mail {about} {email}", ANYWHERE)
 
     def count(self, id: str, limits: Limits, at: datetime | None = None, *, refused: bool = False) -> Verdict:
         """Count one more for `id`.
@@ -96,6 +108,12 @@ class Limiter:
         if limits.is_unlimited:
             return Verdict()
         return self._remembered(id, limits) or self._count(id, limits, at or self.now(), refused=refused)
+
+    def _require(self, id: str, limits: Limits) -> None:
+        """Count one more for `id`. Raises RateLimited."""
+        verdict = self.count(id, limits)
+        if verdict.hit is not None:
+            raise RateLimited(verdict.words, verdict.hit.reset_seconds)
 
     def _forget(self, id: str) -> None:
         self._refused.pop(id, None)

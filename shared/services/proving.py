@@ -41,6 +41,8 @@ class Proving:
     signing: Signing
     cipher: Cipher
     texts: Texts
+    count_text: Callable[[str], None]
+    """Counts a text message to a number. Raises RateLimited."""
     deployment: str
     entropy: Callable[[int], bytes]
     now: Callable[[], datetime]
@@ -104,7 +106,7 @@ class Proving:
 
         Raises:
             Conflict: they have no phone number here, or no texts are sent; or another code is just being sent.
-            Unavailable: it could not be sent.
+            RateLimited: their phone had too many today. Unavailable: it could not be sent.
         """
         factor = self.factors.find(user.id)
         if factor is None or not factor.is_confirmed or factor.phone is None or not self.texts.is_on:
@@ -114,7 +116,8 @@ class Proving:
         self.send(factor.phone, code)
 
     def send(self, number: str, code: str) -> None:
-        """Raises Unavailable, Conflict."""
+        """Raises RateLimited: too many were sent to `number`, whoever asked for them; Unavailable, Conflict."""
+        self.count_text(number)
         self.texts.send(number, f"{code} is your code for {self.deployment}. It is good for five minutes.")
 
     def secret_of(self, factor: SecondFactor) -> str:

@@ -110,7 +110,8 @@ class Securing:
         """Send `number` a code that makes it the phone of `user`, in place of the one before.
 
         Raises:
-            NotSignedIn: password or code; Conflict: no texts are sent here; Unavailable: this one could not be.
+            NotSignedIn: password or code; Conflict: no texts are sent here.
+            RateLimited: `number` had too many today; Unavailable: this one could not be sent. The code is used.
         """
         if not self.proving.texts.is_on:
             raise Conflict("This deployment sends no text messages.")

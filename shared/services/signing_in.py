@@ -81,6 +81,7 @@ class SigningIn:
         secret = self.new_secret() + self.new_secret()
         session = rules.opened(user, self.new_id(PREFIX), secret, visitor, self.now(), provider)
         deed = _deed("session.opened", user, session, Origin(visitor.address, visitor.correlation_id))
+        deed = replace(deed, reason=f"Identity provider {provider.id} vouched for them." if provider else None)
         self.witness.store(deed, lambda entries: self._save(None, session, entries))
         return self._tokens(session.model_copy(update={"revision": 1}), secret)
 

@@ -2,11 +2,12 @@
 give, or do, more than they could themselves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from shared.domain import identity_provider as rules
+from shared.domain.act import Act
 from shared.domain.identity_provider import IdentityProvider
 from shared.domain.outbound import AllowList
 from shared.errors import Conflict, Forbidden, Invalid, Unavailable
@@ -18,15 +19,21 @@ from shared.store.records import Slice
 PURPOSE = "identity-providers"  # the other part of the encryption context of their secrets
 ROUNDS = 5
 WHAT = "An identity provider"
+GIVING = frozenset({"mapping", "default_role"})  # the fields that name roles
+OWNERS_ALONE = "trusts_addresses: who says this may do all that an owner may."
 
 Guard = Callable[[IdentityProvider], None]
 
 
 @dataclass(frozen=True)
 class ProviderChange:
-    """`fields` get new values; the client secret too, if `sets_secret`, where None takes it away."""
+    """`fields` get new values; the client secret too, if `sets_secret`, where None takes it away.
+
+    With `vouch`, whoever makes the change stands for the provider from now on: those it lets in may do what they may.
+    """
 
     fields: dict[str, Any] = field(default_factory=dict)
+    vouch: bool = False
     sets_secret: bool = False
     secret: str | None = field(default=None, repr=False)
 
@@ -48,9 +55,11 @@ class Trusting:
         """
         by.require_organization_wide(WHAT)
         rules.require_callable(provider.issuer, self.allowed, "/issuer")
-        self._require_grantable(by, provider)
         new = {"ceiling": rules.ceiling(by.permissions), "encrypted_secret": self._encrypted(by, secret)}
-        return self.providers.save(None, provider.model_copy(update=new), by.does("identity_provider.created"))
+        provider = provider.model_copy(update=new)
+        self._require_grantable(by, provider, GIVING)
+        _require_owners_word(by, provider.trusts_addresses)
+        return self.providers.save(None, provider, by.does("identity_provider.created"))
 
     def get(self, by: Grantor, id: str) -> IdentityProvider:
         """Raises NotFound, Forbidden."""
@@ -68,15 +77,15 @@ class Trusting:
         Raises:
             NotFound; whatever `guard` raises; Invalid, Forbidden, as `add`.
         """
-        update = {**wanted.fields, "updated_at": _now(by), "ceiling": rules.ceiling(by.permissions)}
-        if wanted.sets_secret:
-            update["encrypted_secret"] = self._encrypted(by, wanted.secret)
+        update = self._update(by, wanted)
+        _require_owners_word(by, bool(update.get("trusts_addresses")))
         for _ in range(ROUNDS):
             current = self._theirs(by, id, guard)
-            after = current.model_copy(update=update)
-            self._require_grantable(by, after)
+            counted = {"secret_changes": current.secret_changes + wanted.sets_secret}
+            after = current.model_copy(update=update | counted)
+            self._require_grantable(by, after, GIVING if after.enabled and not current.enabled else {*update})
             try:
-                return self.providers.save(current, after, by.does("identity_provider.updated"))
+                return self.providers.save(current, after, _updated(by, wanted))
             except Conflict:
                 continue
         raise Unavailable("The identity provider keeps changing. Try again.")
@@ -103,17 +112,51 @@ class Trusting:
             raise Forbidden(f"It lets in people who may do {', '.join(missing)}, which you may not.")
         return current
 
-    def _require_grantable(self, by: Grantor, provider: IdentityProvider) -> None:
-        """Raises Invalid, Forbidden."""
-        mapped = len(dict.fromkeys(each.role for each in provider.mapping))
-        for index, role in enumerate(provider.roles):
+    def _require_grantable(self, by: Grantor, provider: IdentityProvider, named: Collection[str]) -> None:
+        """What is in the fields `named` alone: who only switches it off need not know what it gave.
+
+        Raises:
+            Invalid: there is no such role; Forbidden: they could not give it, or the provider may not.
+        """
+        said = ((name, role) for name, roles in provider.roles.items() if name in named for role in roles)
+        for name, role in said:
             try:
                 self.granting.require_grantable(by.organization, role, by.permissions)
+                self._require_within(provider, role)
             except Invalid as error:
-                raise Invalid(error.detail, "/mapping" if index < mapped else "/default_role") from error
+                raise Invalid(error.detail, f"/{name}") from error
+            except Forbidden as error:
+                raise Forbidden(f"{name}: {error.detail}") from error
+
+    def _require_within(self, provider: IdentityProvider, role: str) -> None:
+        """Raises Forbidden: nobody would be let in with `role`."""
+        try:
+            self.granting.require_grantable(provider.organization_id, role, provider.permits)
+        except Forbidden as error:
+            beyond = f"{role} may do more than whoever stands for the provider. Stand for it yourself: `vouch`."
+            raise Forbidden(beyond) from error
+
+    def _update(self, by: Grantor, wanted: ProviderChange) -> dict[str, Any]:
+        update = {**wanted.fields, "updated_at": _now(by)}
+        if wanted.vouch:
+            update["ceiling"] = rules.ceiling(by.permissions)
+        if wanted.sets_secret:
+            update["encrypted_secret"] = self._encrypted(by, wanted.secret)
+        return update
 
     def _encrypted(self, by: Grantor, secret: str | None) -> str | None:
         return None if secret is None else self.cipher.encrypt(by.organization, secret)
+
+
+def _require_owners_word(by: Grantor, trusts_addresses: bool) -> None:
+    """Raises Forbidden: who believes a provider's addresses lets it say who is an owner."""
+    if trusts_addresses and rules.ceiling(by.permissions) is not None:
+        raise Forbidden(OWNERS_ALONE)
+
+
+def _updated(by: Grantor, wanted: ProviderChange) -> Act | None:
+    action = "identity_provider.updated"
+    return by.does(action, vouch="true") if wanted.vouch else by.does(action)
 
 
 def _now(by: Grantor) -> Any:

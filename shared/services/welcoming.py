@@ -1,7 +1,8 @@
 """Welcoming people for whom an identity provider vouches: who they are here, and what its organization makes of them.
 
 What it says of an address proves nothing to us. So whoever has an account already is let in as themselves only where
-they are a member anyway, by a session that opens that organization and nothing else.
+they are a member anyway, by a session that opens that organization and nothing else; and the first time only if the
+provider has verified their address, and means nobody else by them.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ NO_GROUP = "None of your groups at the identity provider opens this organization
 NO_ADDRESS = "The identity provider does not say your e-mail address: its scopes may lack `email`."
 NO_ROLE = "The role that the identity provider gives you cannot be given. Tell an owner of the organization."
 TAKEN = "There is an account with your e-mail address. Log in to it, and ask for an invitation to this organization."
+UNVERIFIED = "There is an account with your e-mail address, and the identity provider does not say that it verified it."
+ANOTHER = "Somebody else came in by this identity provider with your e-mail address. Tell an owner of the organization."
 REMOVED = "You are no longer a member of this organization. Ask for an invitation."
 BARRED = "The account is switched off."
 
@@ -49,7 +52,8 @@ class Welcoming:
 
         Raises:
             Forbidden: their groups or their address open nothing, or they were removed; NotSignedIn: they are barred.
-            Conflict: their address is that of an account which is no member.
+            Conflict: their address is that of an account which is no member, or is not known to be theirs, or the
+                provider means that account by another subject.
             Unavailable: time and again somebody else was faster.
         """
         rules.require_domain(provider, person.email)
@@ -81,14 +85,31 @@ class Welcoming:
             Forbidden, NotSignedIn, Conflict: see `admit`.
         """
         identity = self.identities.find(provider.id, person.subject)
-        if identity is None and person.email is None:
-            raise Forbidden(NO_ADDRESS)
-        user = self.users.get(identity.user_id) if identity else self.users.by_email(person.email or "")
-        if user is not None and not self._memberships(provider, user):
-            raise Forbidden(REMOVED) if identity else Conflict(TAKEN)
+        user = self.users.get(identity.user_id) if identity else self._by_address(provider, person)
+        if identity is not None and user is not None and not self._memberships(provider, user):
+            raise Forbidden(REMOVED)
         if user is not None and user.disabled_at is not None:
             raise NotSignedIn(BARRED)
         return user, identity is None
+
+    def _by_address(self, provider: IdentityProvider, person: Vouched) -> User | None:
+        """Whose account a subject that is new to us may have from now on; None: their address is nobody's.
+
+        Raises:
+            Forbidden, Conflict: see `admit`.
+        """
+        if person.email is None:
+            raise Forbidden(NO_ADDRESS)
+        user = self.users.by_email(person.email)
+        if user is None:
+            return None
+        if not self._memberships(provider, user):
+            raise Conflict(TAKEN)
+        if not person.is_verified:
+            raise Conflict(UNVERIFIED)
+        if self.identities.of_user(provider.id, user.id) is not None:
+            raise Conflict(ANOTHER)
+        return user
 
     def _enrol(self, provider: IdentityProvider, person: Vouched, mapped: str | None) -> User:
         """Somebody new. No password opens the account, though one can be tried, until they set one by a letter."""

@@ -5,20 +5,20 @@ holds no hash of the account: what it looks like is nobody's business, and much 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from shared.domain.act import Act, Origin
 from shared.domain.audit import Subject
 from shared.domain.organization import DEFAULT_ORGANIZATION
-from shared.domain.user import User
-from shared.errors import Conflict
+from shared.domain.user import User, confidants
+from shared.errors import Outrun, Unavailable
 from shared.store import keys
 from shared.store.audit import AuditStore
-from shared.store.table import Change
+from shared.store.table import Change, key_of
 
-ROUNDS = 5
+ROUNDS = 15
+LONGEST_PAUSE = 1.0  # seconds; all pauses together are ten at most, five as a rule
 KIND = "user"
 NOWHERE = Origin()
 
@@ -30,7 +30,7 @@ Store = Callable[[Sequence[Change]], None]
 class Deed:
     """What somebody did with the account `user`: `action` is `noun.past_tense`.
 
-    Without an `actor` they did it themselves. `organizations` are told; for None, all that they belong to.
+    Without an `actor` they did it themselves. `organizations` are told; for None, all that they joined.
     """
 
     action: str
@@ -43,8 +43,7 @@ class Deed:
 
     @property
     def told(self) -> list[str]:
-        theirs = (organization for organization, _ in self.user.places)
-        return list(dict.fromkeys(theirs if self.organizations is None else self.organizations))
+        return list(dict.fromkeys(confidants(self.user) if self.organizations is None else self.organizations))
 
     @property
     def detail(self) -> dict[str, str | int]:
@@ -62,8 +61,12 @@ class Operator:
 
 @dataclass(frozen=True)
 class Witness:
+    """`chance`, in [0, 1), keeps apart those who add to one log at the same time."""
+
     audit: AuditStore
     now: Callable[[], datetime]
+    chance: Callable[[], float]
+    sleep: Callable[[float], object]
 
     def entries(self, deed: Deed) -> list[Change]:
         """One for each organization: 50 at most, since nobody belongs to more, and a transaction takes 100."""
@@ -74,11 +77,22 @@ class Witness:
 
         Raises:
             Conflict: what is to be stored was changed by somebody else.
+            Unavailable: time and again others were faster at the log. Nothing was stored.
         """
-        for _ in range(ROUNDS - 1):
-            with suppress(Conflict):
-                return store(self.entries(deed))
-        return store(self.entries(deed))
+        for number in range(ROUNDS):
+            self._pause(number)
+            entries = self.entries(deed)
+            try:
+                return store(entries)
+            except Outrun as error:
+                if not error.changed <= {key_of(entry.after) for entry in entries}:
+                    raise
+        raise Unavailable("The audit log of this account is too busy. Try again.")
+
+    def _pause(self, round: int) -> None:
+        """Before asking again: up to 50, 100, 200 … ms, as chance will have it, since who lost would meet again."""
+        if round:
+            self.sleep(min(LONGEST_PAUSE, 0.05 * 2 ** (round - 1)) * self.chance())
 
     def _entry(self, deed: Deed, organization: str) -> Change:
         who, where = deed.user.id, deed.origin

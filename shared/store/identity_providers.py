@@ -38,8 +38,15 @@ class IdentityStore:
         item = self._table.get(keys.identity(provider_id, subject))
         return IDENTITIES.decode(item) if item else None
 
+    def of_user(self, provider_id: str, user_id: str) -> Identity | None:
+        """By which subject a provider means a user, as it is now."""
+        item = self._table.get(keys.identity_of_user(provider_id, user_id))
+        return IDENTITIES.decode(item) if item else None
+
     def claim(self, identity: Identity, act: Act) -> Sequence[Change]:
-        """What it takes to store it, with its entry in the audit log: for one person, once."""
+        """What it takes to store it, with its entry in the audit log: for one person, once, who has no other one."""
         key = keys.identity(identity.provider_id, identity.subject)
+        places = (key, keys.identity_of_user(identity.provider_id, identity.user_id))
         entry = audit_entry(self._table, key, "identity", act, None, identity)
-        return [Change(None, IDENTITIES.encode(identity, key, {})), *([entry] if entry else [])]
+        claimed = [Change(None, IDENTITIES.encode(identity, place, {})) for place in places]
+        return [*claimed, *([entry] if entry else [])]

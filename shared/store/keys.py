@@ -13,6 +13,7 @@ whose an e-mail address is   EMAIL#<address in lower case>        RECORD
 session                      SESSION#<id>                         RECORD
 identity provider            IDENTITY_PROVIDER#<id>               RECORD
 whom it means by a subject   IDENTITY_PROVIDER#<id>#SUBJECT#<hash>  RECORD
+by which subject it means a user  IDENTITY_PROVIDER#<id>#USER#<u>  RECORD
 login that has begun there   LOGIN#<id>                           RECORD
 who became the first owner   DEPLOYMENT                           OWNER
 key that signs tokens        SIGNING                              KEY#<period, 6 digits>
@@ -176,6 +177,10 @@ def identity_provider(id: str) -> Key:
 
 def identity(provider_id: str, subject: str) -> Key:
     return Key(f"{identity_provider(provider_id).pk}#SUBJECT#{subject}", RECORD)
+
+
+def identity_of_user(provider_id: str, user: str) -> Key:
+    return Key(f"{identity_provider(provider_id).pk}#USER#{user}", RECORD)
 
 
 def login(id: str) -> Key:

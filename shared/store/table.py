@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.errors import Conflict, Unavailable
+from shared.errors import Conflict, Outrun, Unavailable
 from shared.store.keys import INDEXES, Key
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ FIRST, LAST = "\0", "\U0010ffff"  # text below and above every other
 MAX_ROUNDS = 5  # how often unprocessed keys or throttled statements are asked for again
 CONDITION_FAILED = frozenset({"ConditionalCheckFailed", "DuplicateItem"})
 LOST_TO_SOMEBODY = frozenset({"ConditionalCheckFailedException", "TransactionConflictException"})  # who saved it, or is
-CHANGED_MEANWHILE = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
+CHANGED_MEANWHILE = "ConditionalCheckFailed"
+BEING_CHANGED = "TransactionConflict"
 CHANGED = "The record was changed by somebody else at the same time."
 LOG = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ class Table:
         the write units.
 
         Raises:
-            Conflict: somebody saved one of the items since it was read, or is just doing so.
+            Outrun: somebody saved one of the items since it was read, or is just doing so.
             Unavailable: the table is too busy.
         """
         puts: list[Any] = [{"Put": self._conditional_put(each)} for each in changes]
@@ -118,8 +119,11 @@ class Table:
         except ClientError as error:
             if error.response["Error"]["Code"] != "TransactionCanceledException":
                 raise
-            if _reasons(error) & CHANGED_MEANWHILE:
-                raise Conflict(CHANGED) from error
+            reasons = _reasons(error)
+            if not {CHANGED_MEANWHILE, BEING_CHANGED}.isdisjoint(reasons):
+                written = [key_of(item) for item in (*(each.after for each in changes), *removed)]
+                changed = [key for key, reason in zip(written, reasons, strict=True) if reason == CHANGED_MEANWHILE]
+                raise Outrun(CHANGED, changed) from error
             raise Unavailable("The table is too busy to write to. Try again.") from error
 
     def count(self, key: Key, same: Item, limits: Mapping[str, int | None]) -> Counted:
@@ -292,10 +296,10 @@ def _counting(same: Item, limits: Mapping[str, int | None]) -> Any:
     }
 
 
-def _reasons(error: ClientError) -> set[str]:
-    """Why a transaction was cancelled, in the code of one item or another."""
+def _reasons(error: ClientError) -> list[str]:
+    """Why a transaction was cancelled: a code for each of its items, in their order."""
     reasons: Any = error.response.get("CancellationReasons", [])
-    return {str(reason.get("Code")) for reason in reasons}
+    return [str(reason.get("Code")) for reason in reasons]
 
 
 def _high(prefix: str, below: str | None) -> str:

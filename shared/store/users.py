@@ -8,7 +8,7 @@ from shared.store import keys
 from shared.store.codec import Codec
 from shared.store.table import Change, Table
 
-USERS = Codec(User, json=frozenset({"places"}))
+USERS = Codec(User, json=frozenset({"places", "unasked"}))
 CLAIMS = Codec(EmailClaim)
 NOBODY = "usr_nobody"
 

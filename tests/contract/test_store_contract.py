@@ -21,7 +21,7 @@ from shared.domain.record import instant_text
 from shared.domain.run import Origin, Run, RunStatus, await_job, claim, complete, error_of, fail, skip
 from shared.domain.schedule import Schedule, run_id
 from shared.domain.source import Dialect, SourceCheck
-from shared.errors import Conflict, NotFound
+from shared.errors import Conflict, NotFound, Outrun
 from shared.store import keys
 from shared.store.api_keys import ApiKeyStore
 from shared.store.backfills import BackfillStore
@@ -299,9 +299,10 @@ def test_a_transaction_of_which_one_change_does_not_hold_stores_none(table: Tabl
     fine = Change(an_item(1), an_item(1, 2, text="changed"))
     other = new(an_item(2, text="again")) if wrong == "taken" else Change(an_item(2), an_item(2, 2, text="changed"))
 
-    with pytest.raises(Conflict):
+    with pytest.raises(Outrun) as refused:
         table.put_all([fine, other] if first else [other, fine])
 
+    assert refused.value.changed == {key(an_item(2))}
     assert table.get(key(an_item(1))) == stored[0]
     assert table.get(key(an_item(2))) == (None if wrong == "gone" else stored[1])
 
@@ -323,9 +324,10 @@ def test_a_transaction_of_which_one_part_does_not_hold_deletes_nothing(table: Ta
         table.put(new(an_item(2, text="first")))
     before = table.get_many([key(an_item(1)), key(an_item(2))])
 
-    with pytest.raises(Conflict):
+    with pytest.raises(Outrun) as refused:
         table.put_all([new(an_item(2, text="second"))], removed=[an_item(1)])
 
+    assert refused.value.changed == {key(an_item(2 if wrong == "the new one is there" else 1))}
     assert table.get_many([key(an_item(1)), key(an_item(2))]) == before
 
 

@@ -15,7 +15,7 @@ from functions.api.auth import Caller
 from functions.api.bodies import Patch, RecordId
 from functions.api.dependencies import Id, IfMatch, deadline, grantor, may
 from functions.api.errors import responses
-from functions.api.idempotency import RevealsSecret
+from functions.api.idempotency import HoldsSecret
 from functions.api.pages import Page, Paged
 from shared import wiring
 from shared.domain.api_key import NO_ROLE, ApiKey, PresentedKey, is_open, written
@@ -132,7 +132,7 @@ class NewSecret(ApiKeyView):
         return cls(**_view(key).model_dump(), key=written(key.id, secret))
 
 
-@router.post("", status_code=201, responses=responses(404), dependencies=[RevealsSecret])
+@router.post("", status_code=201, responses=responses(404), dependencies=[HoldsSecret])
 def create_api_key(body: ApiKeyFields, caller: Issuer, response: Response) -> NewSecret:
     """Make a key. This answer is the only one that shows it, so it takes no `Idempotency-Key`."""
     id, secret = wiring.new_id("key"), wiring.new_secret()
@@ -188,7 +188,7 @@ def revoke_api_key(key_id: Id, caller: Issuer, if_match: IfMatch = None) -> None
     wiring.issuing().revoke(grantor(caller), key_id, etags.guard(if_match), deadline())
 
 
-@router.post("/{key_id}/rotate", responses=responses(404, 409), dependencies=[RevealsSecret])
+@router.post("/{key_id}/rotate", responses=responses(404, 409), dependencies=[HoldsSecret])
 def rotate_api_key(key_id: Id, body: Rotation, caller: Issuer, response: Response) -> NewSecret:
     """Give a key another secret, which only this answer shows. The old one works for the overlap, and up to 60 s more.
 

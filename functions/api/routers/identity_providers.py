@@ -10,7 +10,7 @@ from functions.api.auth import Caller
 from functions.api.bodies import Patch
 from functions.api.dependencies import Id, IfMatch, grantor, may
 from functions.api.errors import responses
-from functions.api.idempotency import OnlyOnce, Work, existing
+from functions.api.idempotency import OnlyOnce, Work, undeleted
 from functions.api.pages import Page, Paged
 from shared import wiring
 from shared.domain.identity_provider import (
@@ -50,6 +50,24 @@ DefaultRole = Annotated[
 Domains = Annotated[
     tuple[Domain, ...], Field(max_length=100, description="Of the e-mail addresses that it vouches for; none: all.")
 ]
+Enabled = Annotated[bool, Field(strict=True, description="May people log in by it?")]
+TrustsAddresses = Annotated[
+    bool,
+    Field(
+        strict=True,
+        description="What it means where the provider does not say `email_verified`: true, that nobody gets an address "
+        "there which is not theirs, so that whoever comes with a member's becomes that member, owners included; false, "
+        "that it makes no one who has an account. Takes an owner.",
+    ),
+]
+Vouch = Annotated[
+    bool,
+    Field(
+        strict=True,
+        description="I stand for what it says with my own permissions: its `ceiling` becomes what I may do. Otherwise "
+        "that stays as it is.",
+    ),
+]
 Claim = Annotated[str, Field(min_length=1, max_length=200, description="Where the ID token names the groups.")]
 
 
@@ -67,7 +85,8 @@ class ProviderFields(BaseModel):
     mapping: Mapping = ()
     default_role: DefaultRole | None = None
     domains: Domains = ()
-    enabled: bool = True
+    enabled: Enabled = True
+    trusts_addresses: TrustsAddresses = False
 
 
 class ProviderPatch(Patch):
@@ -81,13 +100,16 @@ class ProviderPatch(Patch):
     mapping: Mapping = ()
     default_role: DefaultRole | None = None
     domains: Domains = ()
-    enabled: bool = True
+    enabled: Enabled = True
+    trusts_addresses: TrustsAddresses = False
+    vouch: Vouch = False
 
 
 class ProviderView(BaseModel):
     """An identity provider. Its client secret is never shown."""
 
     id: str
+    organization_id: str
     name: str
     issuer: str
     client_id: str
@@ -98,6 +120,10 @@ class ProviderView(BaseModel):
     default_role: str | None
     domains: tuple[str, ...]
     enabled: bool
+    trusts_addresses: bool
+    ceiling: tuple[Permission, ...] | None = Field(
+        description="People whom it lets in may do no more than this by it; null: whatever their role allows."
+    )
     created_by: str
     created_at: Instant
     updated_at: Instant
@@ -124,7 +150,7 @@ def create_identity_provider(body: ProviderFields, caller: Editor, once: OnlyOnc
         )
         return wiring.trusting().add(grantor(caller), provider, body.client_secret)
 
-    provider = once.do(caller, body, lambda work: existing(providers.get, owner, work.id(PREFIX)), trust)
+    provider = once.do(caller, body, lambda work: undeleted(providers, owner, work.id(PREFIX)), trust)
     response.headers["Location"] = f"{BASE}/identity-providers/{provider.id}"
     return ProviderView.of(etags.stamp(response, provider))
 
@@ -150,7 +176,8 @@ def update_identity_provider(
     """Change what the body names. Roles follow at each one's next login; switched off, its sessions end in a minute."""
     said = body.model_dump(exclude_unset=True)
     wanted = ProviderChange(
-        fields={field: getattr(body, field) for field in said if field != "client_secret"},
+        fields={field: getattr(body, field) for field in said if field not in ("client_secret", "vouch")},
+        vouch=body.vouch,
         sets_secret="client_secret" in said,
         secret=body.client_secret,
     )

@@ -13,7 +13,7 @@ from shared.store.audit import AuditFilter, AuditStore
 from tests.fakes import Clock
 from tests.integration.api.conftest import made
 from tests.integration.api.factors import enable
-from tests.integration.api.keys import holder
+from tests.integration.api.keys import holder, rival
 from tests.integration.api.people import (
     EMAIL,
     OTHER,
@@ -26,6 +26,7 @@ from tests.integration.api.people import (
     settle,
     visitor,
 )
+from tests.integration.api.sso import forging, trust
 from tests.integration.api.wire import problem
 from tests.integration.conftest import Aws, forget
 
@@ -90,7 +91,7 @@ class TestWhatTheLogSays:
         app, me = enable(owner, clock), owner.id
         proof = {"current_password": PASSWORD}
         assert owner.api.post("/auth/mfa/recovery-codes", json={**proof, "code": app.next_code()}).status_code == 200
-        off = owner.api.request("DELETE", "/auth/mfa", json={**proof, "code": app.next_code()})
+        off = owner.api.post("/auth/mfa/disable", json={**proof, "code": app.next_code()})
         assert off.status_code == 204, off.text
         clock.forward(30)
         enable(owner, clock)
@@ -159,9 +160,10 @@ class TestWhatTheLogSays:
 
         with monkeypatch.context() as trouble:
             trouble.setattr(AuditStore, "following", taken)
+            object.__setattr__(wiring.witness(), "sleep", lambda _: None)
             with visitor() as anybody:
                 answer = anybody.post("/auth/login", json={"email": EMAIL, "password": PASSWORD})
-            problem(answer, 409, "conflict")
+            problem(answer, 503, "unavailable")
         assert len(owner.api.get("/auth/sessions").json()["items"]) == sessions
         assert acts(api, me) == before
 
@@ -244,3 +246,28 @@ class TestTheOperator:
     @pytest.mark.parametrize("account", ["nobody@example.com", "usr_nobody"])
     def test_who_is_not_there(self, api: httpx.Client, account: str) -> None:
         problem(api.post("/accounts/disable", json={"account": account}), 404, "not_found")
+
+
+class TestWhoIsTold:
+    """An organization may make an account for an address that is not its people's."""
+
+    def test_an_organization_that_was_not_asked_learns_nothing_of_the_account(
+        self, api: httpx.Client, owner: Person, outbox: Outbox
+    ) -> None:
+        with forging() as forger, rival() as mallory:
+            provider = trust(mallory, forger.issuer)
+            forger.tokens = lambda said: forger.signed({**said, "sub": "bob", "email": OTHER})
+            assert forger.login(provider["id"]).status_code == 200
+            owner.api.post("/invitations", json={"email": OTHER, "role": "viewer"}).raise_for_status()
+            invitation = outbox.token(OTHER)
+            with visitor() as anybody:
+                anybody.post("/auth/forgot-password", json={"email": OTHER})
+                body = {"token": outbox.token(OTHER), "password": PASSWORD}
+                assert anybody.post("/auth/reset-password", json=body).status_code == 204
+            bob = log_in(OTHER)
+            assert bob.api.post("/auth/invitations/accept", json={"token": invitation}).status_code == 200
+            log_in(OTHER)
+            theirs = [one["action"] for one in mallory.get("/audit").json()["items"] if one["kind"] == "user"]
+            assert theirs == ["session.opened"]  # the one that their provider opened
+        ours = [one["action"] for one in api.get("/audit").json()["items"] if one["kind"] == "user"]
+        assert ours[0] == "session.opened"

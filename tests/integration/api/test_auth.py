@@ -14,8 +14,9 @@ from shared import wiring
 from shared.domain.record import EPOCH
 from shared.domain.session import Visitor
 from shared.domain.signing_key import PERIOD
-from shared.errors import NotSignedIn, Unavailable
+from shared.errors import NotSignedIn, Outrun, Unavailable
 from shared.services import hashing
+from shared.store.table import key_of
 from tests.fakes import Clock
 from tests.integration.api.people import (
     EMAIL,
@@ -236,6 +237,28 @@ class TestLogin:
         problem(post("login", email=EMAIL, password=PASSWORD), 401, "unauthenticated")
         problem(post("refresh", refresh_token=owner.tokens["refresh_token"]), 401, "unauthenticated")
         problem(owner.api.get("/auth/me"), 401, "unauthenticated")
+
+    def test_of_sixteen_at_once_all_get_in(
+        self, owner: Person, api: httpx.Client, aws: Aws, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each has an entry in the same log, one after the other."""
+        one_at_a_time(aws.dynamodb, monkeypatch, latency=0.03)
+        service, user, here = wiring.signing_in(), wiring.users().get(owner.id), Visitor("", "192.0.2.7")
+        with ThreadPoolExecutor(16) as pool:
+            opened = {each.session.id for each in pool.map(lambda _: service.open(user, here), range(16))}
+        entries = api.get("/audit", params={"actor": owner.id, "action": "session.opened"}).json()["items"]
+        assert opened < {entry["detail"]["session"] for entry in entries}
+        assert sorted(int(entry["number"]) for entry in entries) == list(range(1, 18))
+
+    def test_a_log_that_stays_busy_is_no_conflict_of_theirs(
+        self, owner: Person, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def busy(table: Any, changes: Any, **_: Any) -> None:
+            raise Outrun("x", [key_of(changes[1].after)])  # after the session itself
+
+        monkeypatch.setattr(type(wiring.table()), "put_all", busy)
+        object.__setattr__(wiring.witness(), "sleep", lambda _: None)
+        problem(post("login", email=EMAIL, password=PASSWORD), 503, "unavailable")
 
 
 class TestRefresh:
@@ -533,6 +556,28 @@ class TestMail:
                 assert is_good is (clock.at - at < timedelta(hours=1)), (token, at)
             clock.forward(minutes=11)
         assert len(sent) == 7
+
+    def test_none_is_good_for_an_account_that_is_disabled_nor_when_it_is_enabled_again(
+        self, api: httpx.Client, owner: Person, outbox: Outbox, clock: Clock
+    ) -> None:
+        post("forgot-password", email=EMAIL)
+        first = outbox.token(EMAIL)
+        clock.forward(minutes=31)
+        post("forgot-password", email=EMAIL)
+        second = outbox.token(EMAIL)
+        assert first != second
+        for verb in ("disable", "enable"):
+            assert api.post(f"/accounts/{verb}", json={"account": EMAIL}).status_code == 200
+            for token in (first, second):
+                problem(post("reset-password", token=token, password="quite another password"), 422, "invalid")
+
+    def test_none_that_was_left_lets_a_disabled_account_in(self, owner: Person, outbox: Outbox) -> None:
+        """As disabling left the older one, until it took both away."""
+        post("forgot-password", email=EMAIL)
+        user = wiring.users().get(owner.id)
+        wiring.users().save(user, user.model_copy(update={"disabled_at": wiring.now()}))
+        refused = post("reset-password", token=outbox.token(EMAIL), password="quite another password")
+        problem(refused, 422, "invalid")
 
     def test_a_reset_makes_the_others_void(self, owner: Person, outbox: Outbox, clock: Clock) -> None:
         post("forgot-password", email=EMAIL)

@@ -6,17 +6,19 @@ from typing import Any
 import httpx
 import pytest
 
+from functions.api.cookies import csrf_token
 from shared import wiring
 from shared.domain.token import PATTERN
 from tests.fakes import Clock
+from tests.integration.api.factors import challenge, enable
 from tests.integration.api.people import EMAIL, PASSWORD, Invite, Person, visitor
+from tests.integration.api.sso import asked_for, begun, forging, trust
 from tests.integration.api.wire import LambdaTransport, problem
 from tests.integration.conftest import API_KEY, forget
 
 Json = dict[str, Any]
 
-ACCESS, REFRESH, CSRF = "__Host-spark-access", "__Secure-spark-refresh", "__Host-spark-csrf"
-REFRESH_PATH = "/api/v1/auth/refresh"
+ACCESS, REFRESH, CSRF = "__Host-spark-access", "__Host-spark-refresh", "__Host-spark-csrf"
 MONTH = 30 * 24 * 3600
 A_PROJECT = {"name": "from a page"}
 
@@ -63,7 +65,7 @@ class TestLogin:
         assert MONTH - 2 <= int(age.removeprefix("Max-Age=")) <= MONTH
         assert {name: attributes for name, (_, attributes) in found.items()} == {
             ACCESS: {"HttpOnly", "Secure", "SameSite=strict", "Path=/", age},
-            REFRESH: {"HttpOnly", "Secure", "SameSite=strict", f"Path={REFRESH_PATH}", age},
+            REFRESH: {"HttpOnly", "Secure", "SameSite=strict", "Path=/", age},
             CSRF: {"Secure", "SameSite=strict", "Path=/", age},
         }
 
@@ -95,16 +97,6 @@ class TestLogin:
             assert browser.post("/projects", json=A_PROJECT).status_code == 201
             assert browser.post("/auth/refresh").status_code == 200
 
-    def test_behind_a_prefix_the_refresh_token_goes_where_the_browser_finds_it(
-        self, owner: Person, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("SPARK_PUBLIC_URL", "https://example.com/spark/")
-        forget()
-        with visitor() as browser:
-            found = cookies_of(attempt(browser))
-        assert f"Path=/spark{REFRESH_PATH}" in found[REFRESH][1]
-        assert "Path=/" in found[ACCESS][1]
-
     def test_over_https_no_cookie_without_the_prefix_counts(self, page: httpx.Client, owner: Person) -> None:
         with visitor(Cookie=f"spark-access={owner.tokens['access_token']}") as neighbour:
             problem(neighbour.get("/auth/me"), 401, "unauthenticated")
@@ -121,6 +113,26 @@ class TestLogin:
             answer = attempt(browser)
             problem(answer, 403, "csrf")
         assert cookies_of(answer) == {}
+        assert len(owner.api.get("/auth/sessions").json()["items"]) == 1  # the owner's own
+
+    def test_nor_does_it_use_up_their_second_factor(self, owner: Person, clock: Clock) -> None:
+        app = enable(owner, clock)
+        body = {"challenge": challenge(), "code": app.next_code(), "cookies": True}
+        with visitor(Origin="https://evil.example") as browser:
+            problem(browser.post("/auth/login/second-factor", json=body), 403, "csrf")
+        with visitor() as browser:
+            assert browser.post("/auth/login/second-factor", json=body).status_code == 200
+
+    def test_nor_their_login_by_an_identity_provider(self, owner: Person) -> None:
+        with forging() as forger:
+            start = begun(trust(owner.api, forger.issuer)["id"])
+            said = asked_for(start["authorization_url"])
+            forger.nonce = said["nonce"]
+            back = {"attempt": start["attempt"], "state": said["state"], "code": "a-code", "cookies": True}
+            with visitor(Origin="https://evil.example") as browser:
+                problem(browser.post("/auth/sso/finish", json=back), 403, "csrf")
+            with visitor() as browser:
+                assert browser.post("/auth/sso/finish", json=back).status_code == 200
 
 
 class TestRequests:
@@ -235,6 +247,29 @@ class TestRefresh:
             problem(thief.post("/auth/refresh"), 401, "unauthenticated")
         problem(page.post("/auth/refresh"), 401, "unauthenticated")
 
+    @pytest.mark.parametrize("minutes", [0, 16])
+    def test_a_refresh_token_of_another_session_beside_ones_own_access_token_is_refused(
+        self, page: httpx.Client, invite: Invite, clock: Clock, minutes: int
+    ) -> None:
+        """As a neighbour under the same domain might put it there, so that the page goes on as somebody else."""
+        csrf, access = page.headers["X-CSRF-Token"], page.cookies[ACCESS]
+        for email in (invite("viewer").email, EMAIL):
+            with visitor() as mallory:
+                foreign = log_in(mallory, email).cookies[REFRESH]
+            clock.forward(minutes=minutes)
+            tossed = f"{ACCESS}={access}; {REFRESH}={foreign}"
+            with visitor(Cookie=tossed, **{"X-CSRF-Token": csrf}) as browser:
+                answer = browser.post("/auth/refresh")
+            problem(answer, 403, "csrf")
+            assert cookies_of(answer) == {}
+        assert page.post("/auth/refresh").status_code == 200
+
+    def test_an_access_cookie_that_is_no_token_vouches_for_nothing(self, page: httpx.Client) -> None:
+        for forged in ("x", "e30.e30.x"):
+            tossed = f"{ACCESS}={forged}; {REFRESH}={page.cookies[REFRESH]}"
+            with visitor(Cookie=tossed, **{"X-CSRF-Token": csrf_token(forged)}) as browser:
+                problem(browser.post("/auth/refresh"), 403, "csrf")
+
     def test_a_token_in_the_body_is_answered_in_the_body(self, page: httpx.Client, owner: Person) -> None:
         answer = page.post("/auth/refresh", json={"refresh_token": owner.tokens["refresh_token"]})
         assert answer.json()["session_id"] == owner.tokens["session_id"]
@@ -255,13 +290,46 @@ class TestLogout:
         found = cookies_of(answer)
         assert {name: value for name, (value, _) in found.items()} == {ACCESS: "", REFRESH: "", CSRF: ""}
         assert all("Max-Age=0" in attributes and "Secure" in attributes for _, attributes in found.values())
-        assert f"Path={REFRESH_PATH}" in found[REFRESH][1]
+        assert all("Path=/" in attributes for _, attributes in found.values())
         assert dict(page.cookies) == {}
         with visitor(Cookie=f"{ACCESS}={kept[ACCESS]}") as again:
             problem(again.get("/auth/sessions"), 401, "unauthenticated")
 
+    def test_the_cookies_go_also_when_the_access_token_is_over(self, page: httpx.Client, clock: Clock) -> None:
+        clock.forward(minutes=16)
+        answer = page.post("/auth/logout")
+        problem(answer, 401, "unauthenticated")
+        assert {name: value for name, (value, _) in cookies_of(answer).items()} == {ACCESS: "", REFRESH: "", CSRF: ""}
+        assert dict(page.cookies) == {}
+
+    def test_and_when_the_session_is(self, page: httpx.Client, owner: Person) -> None:
+        for session in owner.api.get("/auth/sessions").json()["items"]:
+            owner.api.delete(f"/auth/sessions/{session['id']}")
+        problem(page.post("/auth/logout"), 401, "unauthenticated")
+        assert dict(page.cookies) == {}
+
+    def test_and_when_only_the_refresh_token_is_left(self, page: httpx.Client) -> None:
+        page.cookies.delete(ACCESS)
+        problem(page.post("/auth/logout"), 401, "unauthenticated")
+        assert dict(page.cookies) == {}
+
+    def test_nobody_elses_page_takes_them_away(self, page: httpx.Client, clock: Clock) -> None:
+        clock.forward(minutes=16)
+        answer = page.post("/auth/logout", headers={"Origin": "https://evil.example"})
+        problem(answer, 403, "csrf")
+        assert cookies_of(answer) == {}
+
+    def test_another_refusal_leaves_them(self, page: httpx.Client, clock: Clock) -> None:
+        clock.forward(minutes=16)
+        assert cookies_of(page.get("/auth/sessions")) == {}
+        by_header = page.post("/auth/logout", headers={"Authorization": "Bearer x"})
+        problem(by_header, 401, "unauthenticated")
+        assert cookies_of(by_header) == {}
+
     def test_who_has_no_cookies_is_sent_none(self, owner: Person) -> None:
         assert cookies_of(owner.api.post("/auth/logout")) == {}
+        with visitor() as nobody:
+            assert cookies_of(nobody.post("/auth/logout")) == {}
 
 
 def test_a_page_is_counted_as_the_person_it_belongs_to(page: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:

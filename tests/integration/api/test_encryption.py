@@ -117,6 +117,20 @@ def test_secrets_at_identity_providers_and_of_authenticator_apps_too(
         assert another.rpartition("/")[2].encode() in base64.b64decode(stored.encrypted_secret or "")
 
 
+def test_the_etag_of_an_identity_provider_stays(api: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody edited it."""
+    fields = {"name": "Acme", "issuer": "https://login.test", "client_id": "spark", "client_secret": "at the provider"}
+    place = f"/identity-providers/{made(api.post('/identity-providers', json=fields))['id']}"
+    seen, before = api.get(place), wiring.identity_providers().list("default", limit=1).items
+    move(monkeypatch)
+    with client(API_KEY) as later:
+        assert rotated(later)["changed"] == 1
+        after = wiring.identity_providers().list("default", limit=1).items
+        assert after[0].encrypted_secret != before[0].encrypted_secret
+        assert later.get(place).headers["ETag"] == seen.headers["ETag"]
+        assert later.patch(place, json={"name": "x"}, headers={"If-Match": seen.headers["ETag"]}).status_code == 200
+
+
 def in_parts(api: httpx.Client) -> int:
     """One record per call; how many were encrypted."""
     cursor, changed = None, 0

@@ -159,7 +159,9 @@ def _half(submission: Any, workflow: Any, orders: Any, ids: Any, **stores: Any) 
 
 
 @pytest.mark.parametrize("after", [timedelta(seconds=1), LEASE + timedelta(seconds=1), timedelta(hours=23)])
-@pytest.mark.parametrize("noun", ["sources", "workflows", "schedules", "projects", "roles", "service-accounts"])
+@pytest.mark.parametrize(
+    "noun", ["sources", "workflows", "schedules", "projects", "roles", "service-accounts", "identity-providers"]
+)
 def test_a_request_that_comes_again_brings_nothing_back_that_was_deleted(
     api: httpx.Client, langflow: LangFlowServer, clock: Clock, noun: str, after: timedelta
 ) -> None:
@@ -198,4 +200,6 @@ def the_body_of(api: httpx.Client, noun: str) -> tuple[Json, str]:
         workflow = made(api.post("/workflows/import", json=imported))["id"]
         timing = {"name": "daily", "kind": "cron", "expression": "0 9 * * *"}
         return {"workflow_id": workflow, "settings": timing}, ""
+    if noun == "identity-providers":
+        return {"name": "Okta", "issuer": "https://accounts.test", "client_id": "spark"}, ""
     return {"name": "mine", **({"role": "viewer"} if noun == "service-accounts" else {})}, ""

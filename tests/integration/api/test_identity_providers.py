@@ -34,6 +34,7 @@ def test_it_is_shown_without_its_secret(api: httpx.Client, okta: Json) -> None:
     assert okta["has_client_secret"] is True
     assert (okta["scopes"], okta["groups_claim"]) == (["openid", "profile", "email"], "groups")
     assert (okta["default_role"], okta["domains"], okta["enabled"]) == (None, [], True)
+    assert (okta["organization_id"], okta["ceiling"], okta["trusts_addresses"]) == ("default", None, False)
     assert api.get("/identity-providers").json()["items"] == [okta]
     assert "secret" not in answer.text.replace("has_client_secret", "")
 
@@ -72,6 +73,14 @@ def test_another_secret_is_another_etag(api: httpx.Client, okta: Json) -> None:
     assert api.patch(place(okta), json={"client_secret": SECRET + "2"}).headers["ETag"] != seen
 
 
+def test_the_same_secret_again_is_another_etag(api: httpx.Client, okta: Json) -> None:
+    """Two who give one at the same time, each for another one that they saw, do not both succeed."""
+    seen = api.get(place(okta)).headers["ETag"]
+    change = {"client_secret": SECRET}
+    assert api.patch(place(okta), json=change, headers={"If-Match": seen}).status_code == 200
+    problem(api.patch(place(okta), json=change, headers={"If-Match": seen}), 412, "stale")
+
+
 @pytest.mark.parametrize("field", ["issuer", "client_id", "ceiling", "organization_id"])
 def test_who_it_is_stays(api: httpx.Client, okta: Json, field: str) -> None:
     """Under another issuer, or for another client, the same subject may be somebody else."""
@@ -94,6 +103,9 @@ def test_who_it_is_stays(api: httpx.Client, okta: Json, field: str) -> None:
         ({"domains": ["not a domain"]}, "/domains/0"),
         ({"scopes": ["open id"]}, "/scopes/0"),
         ({"client_id": ""}, "/client_id"),
+        ({"enabled": "yes"}, "/enabled"),
+        ({"enabled": 1}, "/enabled"),
+        ({"vouch": True}, "/vouch"),
         ({"client_secret": "ü"}, "/client_secret"),
     ],
 )
@@ -114,6 +126,22 @@ def test_the_same_request_again_makes_no_second_one(api: httpx.Client) -> None:
     assert len(api.get("/identity-providers").json()["items"]) == 1
 
 
+def test_what_is_kept_of_the_request_tells_nobody_its_secret(api: httpx.Client, aws: Aws) -> None:
+    """Whoever reads the table and knows the rest of the body could try secrets, if the same made the same hash."""
+
+    def hashes(name: str, **fields: str) -> set[str]:
+        for number in range(2):
+            headers = {"Idempotency-Key": f"{name}-{number}"}
+            made(api.post("/identity-providers", json={**FIELDS, **fields}, headers=headers))
+        stored = {item["body_hash"]["S"] for item in aws.items() if "#IDEMPOTENCY#" in item["pk"]["S"]}
+        assert not any(name in str(item) for item in aws.items())  # what they are keyed with
+        return stored
+
+    without = hashes("some-key")
+    assert len(without) == 1
+    assert len(hashes("other-key", client_secret=SECRET) - without) == 2
+
+
 def test_each_change_has_its_entry_and_none_has_a_secret(api: httpx.Client, okta: Json) -> None:
     api.patch(place(okta), json={"client_secret": SECRET + "2"})
     api.delete(place(okta))
@@ -121,6 +149,32 @@ def test_each_change_has_its_entry_and_none_has_a_secret(api: httpx.Client, okta
     assert [each["action"].partition(".")[2] for each in entries] == ["deleted", "updated", "created"]
     assert {each["kind"] for each in entries} == {"identity_provider"}
     assert SECRET not in str(entries)
+
+
+class TestItsRoleIsGone:
+    """Deleted as it was given: a role in use is not."""
+
+    @pytest.fixture
+    def orphan(self, api: httpx.Client) -> Json:
+        role = made(api.post("/roles", json={"name": "r", "allow": ["runs:read"]}))["id"]
+        orphan = made(api.post("/identity-providers", json={**FIELDS, "default_role": role}))
+        wiring.roles().delete(wiring.roles().get("default", role))
+        return orphan
+
+    def test_it_is_switched_off_and_not_on_again(self, api: httpx.Client, orphan: Json) -> None:
+        assert api.patch(place(orphan), json={"enabled": False}).json()["enabled"] is False
+        found = problem(api.patch(place(orphan), json={"enabled": True}), 422, "invalid")
+        assert found["errors"][0]["pointer"] == "/default_role"
+        again = api.patch(place(orphan), json={"enabled": True, "default_role": None})
+        assert again.json()["enabled"] is True
+
+    def test_what_is_named_is_looked_at(self, api: httpx.Client, orphan: Json) -> None:
+        assert api.patch(place(orphan), json={"name": "x", "mapping": []}).status_code == 200
+        same = {"default_role": orphan["default_role"]}
+        problem(api.patch(place(orphan), json=same), 422, "invalid")
+
+    def test_it_is_deleted(self, api: httpx.Client, orphan: Json) -> None:
+        assert api.delete(place(orphan)).status_code == 204
 
 
 class TestWhoMay:
@@ -167,8 +221,46 @@ class TestWhoMay:
         problem(writer.patch(place(okta), json={"groups_claim": "name"}), 403, "forbidden")
         problem(writer.delete(place(okta)), 403, "forbidden")
         mine = made(writer.post("/identity-providers", json=FIELDS))
-        assert api.patch(place(mine), json={"name": "ours"}).status_code == 200
+        assert api.patch(place(mine), json={"vouch": True}).status_code == 200
         problem(writer.patch(place(mine), json={"name": "mine"}), 403, "forbidden")  # an owner stands for it now
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"name": "tidy"}, {"client_secret": SECRET}, {"mapping": ...}, {"vouch": False}],
+        ids=str,
+    )
+    def test_who_may_more_and_changes_one_does_not_stand_for_it(
+        self, api: httpx.Client, writer: httpx.Client, change: Json
+    ) -> None:
+        little = made(api.post("/roles", json={"name": "little", "allow": ["sources:read"]}))["id"]
+        if "mapping" in change:
+            change = {"mapping": [{"group": "a", "role": little}]}
+        mine = made(writer.post("/identity-providers", json=FIELDS))
+        assert mine["ceiling"] == sorted(self.WRITER)
+        assert api.patch(place(mine), json=change).json()["ceiling"] == mine["ceiling"]
+        assert writer.patch(place(mine), json={"name": "still mine"}).status_code == 200
+
+    @pytest.mark.parametrize(
+        "fields", [{"default_role": "viewer"}, {"mapping": [{"group": "a", "role": "viewer"}]}], ids=str
+    )
+    def test_it_gives_no_more_than_who_stands_for_it(
+        self, api: httpx.Client, writer: httpx.Client, fields: Json
+    ) -> None:
+        """Nobody would be let in by it."""
+        mine = made(writer.post("/identity-providers", json=FIELDS))
+        refused = problem(api.patch(place(mine), json=fields), 403, "forbidden")
+        assert refused["detail"].startswith(f"{next(iter(fields))}: viewer may do more")
+        seen = api.get(place(mine)).headers["ETag"]
+        after = api.patch(place(mine), json={**fields, "vouch": True})
+        assert after.json()["ceiling"] is None
+        problem(api.patch(place(mine), json={"name": "x"}, headers={"If-Match": seen}), 412, "stale")
+        (entry,) = api.get("/audit", params={"action": "identity_provider.updated"}).json()["items"]
+        assert entry["detail"] == {"vouch": "true"}
+
+    def test_another_ceiling_is_another_etag(self, api: httpx.Client, writer: httpx.Client) -> None:
+        mine = made(writer.post("/identity-providers", json=FIELDS))
+        seen = api.get(place(mine)).headers["ETag"]
+        assert api.patch(place(mine), json={"vouch": True}).headers["ETag"] != seen
 
     def test_another_organization_sees_none(self, okta: Json) -> None:
         with rival() as stranger:

@@ -122,6 +122,17 @@ def test_an_edit_that_loses_a_race_is_made_on_what_is_there(api: httpx.Client, m
     assert (changed["name"], changed["deny"]) == ("theirs", [])
 
 
+@pytest.mark.parametrize("where", ["mapping", "default_role"])
+def test_one_that_an_identity_provider_gives_is_not_deleted(api: httpx.Client, where: str) -> None:
+    role = made(api.post("/roles", json=NEW))["id"]
+    given = {"mapping": [{"group": "a", "role": role}]} if where == "mapping" else {"default_role": role}
+    fields = {"name": "Okta", "issuer": "https://accounts.test", "client_id": "spark", **given}
+    okta = made(api.post("/identity-providers", json=fields))["id"]
+    assert problem(api.delete(f"/roles/{role}"), 409, "in_use")["users"] == [okta]
+    assert api.patch(f"/identity-providers/{okta}", json={"mapping": [], "default_role": None}).status_code == 200
+    assert api.delete(f"/roles/{role}").status_code == 204
+
+
 def test_a_role_in_use_is_not_deleted(api: httpx.Client) -> None:
     role = made(api.post("/roles", json=NEW))["id"]
     key = a_key(api, role)["id"]

@@ -66,7 +66,7 @@ def state(person: Person) -> Json:
 
 
 def disable(app: App, code: str, password: str = PASSWORD) -> httpx.Response:
-    return app.person.api.request("DELETE", "/auth/mfa", json={"current_password": password, "code": code})
+    return app.person.api.post("/auth/mfa/disable", json={"current_password": password, "code": code})
 
 
 class TestSwitchingOn:
@@ -138,7 +138,7 @@ class TestSwitchingOn:
         bob = invite("admin")
         assert not state(bob)["enabled"]
         body = {"current_password": PASSWORD, "code": app.codes[0]}
-        problem(bob.api.request("DELETE", "/auth/mfa", json=body), 401, "unauthenticated")
+        problem(bob.api.post("/auth/mfa/disable", json=body), 401, "unauthenticated")
         assert state(app.person)["recovery_codes_left"] == 10
 
 
@@ -369,7 +369,7 @@ class TestChanging:
     def test_nothing_changes_without_password_and_code(self, app: App, password: str, is_right: bool) -> None:
         body = {"current_password": password, "code": app.next_code() if is_right else app.wrong()}
         problem(app.person.api.post("/auth/mfa/recovery-codes", json=body), 401, "unauthenticated")
-        problem(app.person.api.request("DELETE", "/auth/mfa", json=body), 401, "unauthenticated")
+        problem(app.person.api.post("/auth/mfa/disable", json=body), 401, "unauthenticated")
         assert state(app.person)["enabled"]
         assert second_step(challenge(), app.codes[0]).status_code == 200
 
@@ -389,7 +389,7 @@ class TestChanging:
         tokens = second_step(challenge(), app.codes[0]).json()
         with bearer(tokens["access_token"]) as ann:
             body = {"current_password": PASSWORD, "code": app.codes[1]}
-            assert ann.request("DELETE", "/auth/mfa", json=body).status_code == 204
+            assert ann.post("/auth/mfa/disable", json=body).status_code == 204
         enable(log_in(), app.clock)
 
     def test_switched_off_and_on_again_nothing_of_the_first_time_works(self, app: App) -> None:
@@ -463,6 +463,33 @@ class TestTexts:
         answers = [send(asked).status_code for _ in range(6)]
         assert answers == [204] * 5 + [429]
         assert len(phone.texts()) == before + 5
+
+    def test_an_account_sends_ten_a_day(self, owner: Person, texts: Phone, clock: Clock) -> None:
+        """To whatever numbers, and for whatever reason."""
+        _begin_a_day(clock)
+        app = enable(owner.again(), clock)
+
+        def add(number: str) -> int:
+            body = {"number": number, "current_password": PASSWORD, "code": app.next_code()}
+            return app.person.api.post("/auth/mfa/phone", json=body).status_code
+
+        assert [add(f"+55119876543{number}") for number in range(10, 20)] == [204] * 10
+        assert app.person.api.post("/auth/mfa/phone/confirm", json={"code": texts.code()}).status_code == 200
+        assert (add("+5511987654320"), send(challenge()).status_code) == (429, 429)
+        assert len(texts.texts()) == 10
+
+    def test_a_number_gets_ten_a_day_whoever_asks(
+        self, owner: Person, texts: Phone, invite: Invite, clock: Clock
+    ) -> None:
+        people = [owner, invite("viewer")]
+        _begin_a_day(clock)
+        apps, answers = [enable(each.again(), clock) for each in people], []
+        for turn in range(12):
+            app = apps[turn % 2]
+            body = {"number": NUMBER, "current_password": PASSWORD, "code": app.next_code()}
+            answers.append(app.person.api.post("/auth/mfa/phone", json=body).status_code)
+        assert answers == [204] * 10 + [429] * 2
+        assert len(texts.texts()) == 10
 
     def test_a_number_counts_when_it_is_proven(self, app: App, texts: Phone) -> None:
         body = {"number": NUMBER, "current_password": PASSWORD, "code": app.next_code()}
@@ -595,6 +622,10 @@ def send(asked: str) -> httpx.Response:
 
 def _user(app: App) -> Any:
     return wiring.users().get(app.person.id)
+
+
+def _begin_a_day(clock: Clock) -> None:
+    clock.jump(clock.at.replace(hour=0, minute=0, second=1) + timedelta(days=1))
 
 
 def _begin_a_minute(clock: Clock) -> None:

@@ -112,6 +112,12 @@ class TestComingIn:
         assert member(owner, SUE)["created_by"] == okta["id"]
         assert {("member.joined", okta["id"]), ("identity.linked", okta["id"])} <= set(actions(owner))
 
+    def test_the_audit_log_tells_it_from_a_login_by_password(self, owner: Person, oidc: Provider, okta: Json) -> None:
+        let_in(come(oidc, okta["id"], "sue"))
+        by_provider, by_password = owner.api.get("/audit", params={"action": "session.opened"}).json()["items"]
+        assert okta["id"] in by_provider["detail"]["reason"]
+        assert by_password["detail"].keys() == {"session"}
+
     def test_the_same_person_is_the_same_user_whatever_their_address(self, oidc: Provider, okta: Json) -> None:
         first = let_in(come(oidc, okta["id"], "sue")).id
         oidc.knows("sue", email="married@sso.test", groups=["makers"])

@@ -5,7 +5,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import jwt
 import pytest
@@ -15,6 +15,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from shared import wiring
 from shared.domain.login import Proofs
+from shared.oidc import FAILED
 from tests.fakes import Clock
 from tests.integration.api import sso
 from tests.integration.api.people import Person
@@ -239,6 +240,26 @@ class TestDiscovery:
     def test_an_issuer_that_nobody_answers_at_is_told(self, owner: Person) -> None:
         gone = trust(owner.api, "http://127.0.0.1:9")["id"]
         problem(begin(gone), 502, "identity_provider_failed")
+
+    FAILURES: ClassVar[dict[str, tuple[tuple[int, Json], str]]] = {
+        "no provider": ((404, {}), "answers 404"),
+        "another issuer": ((200, {"issuer": "https://inside.test"}), "another issuer"),
+        "inside": ((200, {"token_endpoint": "https://10.0.0.1/token"}), "10.0.0.1"),
+        "too much": ((200, {"x": "y" * 300_000}), "too large"),
+    }
+
+    @pytest.mark.parametrize("name", FAILURES)
+    def test_why_is_for_the_log_and_not_for_strangers(
+        self, forger: Forger, okta: str, name: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (status, said), why = self.FAILURES[name]
+        right = forger.answer("/.well-known/openid-configuration")[1]
+        forger.answers["/.well-known/openid-configuration"] = (status, {**right, **said})
+        answer = begin(okta)
+        assert problem(answer, 502, "identity_provider_failed")["detail"] == FAILED
+        assert not [told for told in (why, forger.issuer, "127.0.0.1", "10.0.0.1", "inside") if told in answer.text]
+        (line,) = [record for record in caplog.records if record.getMessage() == "identity_provider.failed"]
+        assert why in line.__dict__["reason"]
 
     def test_the_query_of_the_place_to_log_in_stays(self, forger: Forger, okta: str) -> None:
         forger.metadata = {"authorization_endpoint": f"{forger.issuer}/authorize?tenant=t"}

@@ -14,6 +14,8 @@ from typer.testing import CliRunner, Result
 from cli import config, main
 from cli import sso as by_browser
 from cli.session import Surroundings
+from shared import wiring
+from shared.domain.role import Permission
 from tests.integration.api import sso
 from tests.integration.api.sso import Provider
 from tests.integration.cli.test_cli_against_api import Deployment, Spark, deployment, document, spark  # noqa: F401
@@ -122,10 +124,25 @@ def test_nobody_waits_for_ever(
     assert opened == []
 
 
+def test_whoever_stands_for_it_is_shown_and_another_says_so(spark: Spark, okta: Json) -> None:  # noqa: F811
+    provider = wiring.identity_providers().get("default", okta["id"])
+    little = provider.model_copy(update={"ceiling": (Permission.runs_read, Permission.sources_read), "mapping": ()})
+    wiring.identity_providers().save(provider, little)
+    spark("sso", "provider", "update", "Okta", "--name", "Tidy")
+    assert "at most runs:read, sources:read" in spark("sso", "provider", "get", "Tidy").stdout
+    after = document(spark("sso", "provider", "update", "Tidy", "--vouch", "--trust-addresses", "--json"))
+    assert (after["ceiling"], after["trusts_addresses"]) == (None, True)
+    assert "trusted" in spark("sso", "provider", "get", "Tidy").stdout
+    after = document(spark("sso", "provider", "update", "Tidy", "--no-trust-addresses", "--json"))
+    assert after["trusts_addresses"] is False
+
+
 def test_the_provider_is_named_shown_changed_and_deleted(spark: Spark, okta: Json, aws: Aws) -> None:  # noqa: F811
     shown = spark("sso", "provider", "get", "Okta").stdout
     assert "cn=makers → editor" in shown
     assert "others → refused" in shown
+    assert "what their role allows" in shown
+    assert "those it verified" in shown
     assert okta["id"] in spark("sso", "provider", "list").stdout
     changes = (
         "--map",

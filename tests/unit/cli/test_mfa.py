@@ -163,13 +163,21 @@ class TestChanging:
 
     def test_disable(self, logged_in: Guarded, spark: Spark) -> None:
         assert spark("account", "mfa", "disable", "--current", "env:PASSWORD", "--code", CODE).exit_code == 0
-        (request,) = logged_in.asked("/auth/mfa")
-        assert (request.method, json.loads(request.content)) == ("DELETE", {"current_password": PASSWORD, "code": CODE})
+        assert sent(logged_in, "/auth/mfa/disable") == {"current_password": PASSWORD, "code": CODE}
 
     def test_phone(self, logged_in: Guarded, spark: Spark) -> None:
         arguments = ("account", "mfa", "phone", NUMBER, "--current", "env:PASSWORD", "--code", CODE)
         assert spark(*arguments, user=True, input=f"{SENT}\n").exit_code == 0
         assert sent(logged_in, "/auth/mfa/phone")["number"] == NUMBER
+        assert sent(logged_in, "/auth/mfa/phone/confirm") == {"code": SENT}
+
+    def test_without_a_terminal_a_phone_is_in_two_commands(self, logged_in: Guarded, spark: Spark) -> None:
+        begun = spark("account", "mfa", "phone", NUMBER, "--current", "env:PASSWORD", "--code", CODE)
+        assert begun.exit_code == 0
+        assert "spark account mfa confirm-phone" in begun.stderr
+        assert logged_in.asked("/auth/mfa/phone/confirm") == []
+        done = spark("account", "mfa", "confirm-phone", "--code", "-", "--json", input=f"{SENT}\n")
+        assert json.loads(done.stdout) == STATE
         assert sent(logged_in, "/auth/mfa/phone/confirm") == {"code": SENT}
 
 

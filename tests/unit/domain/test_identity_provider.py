@@ -29,8 +29,10 @@ def test_the_first_entry_that_fits_counts(groups: list[str], role: str | None) -
 
 
 def test_it_gives_each_role_once_the_default_last() -> None:
-    assert a_provider(mapping=MAPPING, default_role="editor").roles == ("admin", "viewer", "editor")
-    assert a_provider().roles == ()
+    provider = a_provider(mapping=MAPPING, default_role="editor")
+    assert provider.roles == {"mapping": ("admin", "viewer"), "default_role": ("editor",)}
+    assert [provider.gives(role) for role in ("viewer", "editor", "owner")] == [True, True, False]
+    assert a_provider().roles == {"mapping": (), "default_role": ()}
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,31 @@ def test_everybody_has_a_name(claims: dict[str, Any], name: str) -> None:
 )
 def test_an_address_is_one_as_people_write_it(said: Any, email: str | None) -> None:
     assert rules.vouched(a_provider(), {"sub": "s", "email": said}).email == email
+
+
+NOTHING: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize("trusts", [False, True])
+@pytest.mark.parametrize(
+    ("claims", "is_verified"),
+    [
+        ({"email_verified": True}, True),
+        ({"email_verified": "true"}, True),
+        ({"email_verified": False}, False),
+        ({"email_verified": "false"}, False),
+        ({"email_verified": "True"}, False),
+        ({"email_verified": 1}, False),
+        ({"email_verified": [True]}, False),
+        ({"email_verified": None}, False),
+        (NOTHING, None),
+    ],
+)
+def test_an_address_is_theirs_if_the_provider_says_so_and_where_it_is_silent_if_it_is_trusted(
+    claims: dict[str, Any], is_verified: bool | None, trusts: bool
+) -> None:
+    said = rules.vouched(a_provider(trusts_addresses=trusts), {"sub": "s", "email": "s@a.test", **claims})
+    assert said.is_verified is (trusts if is_verified is None else is_verified)
 
 
 def test_a_subject_is_kept_as_its_hash_and_told_from_others_by_case() -> None:

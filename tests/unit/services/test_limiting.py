@@ -7,7 +7,7 @@ import pytest
 
 from shared.domain.limit import Limits
 from shared.errors import RateLimited, Unavailable
-from shared.services.limiting import ATTEMPTS, MAX_REMEMBERED, Limiter
+from shared.services.limiting import ATTEMPTS, MAX_REMEMBERED, TEXTS, Limiter
 from shared.store import keys
 from shared.store.limits import LimitStore
 from tests.fakes import Clock, Faults, MemoryTable
@@ -46,6 +46,19 @@ def test_a_request_costs_one_write_and_the_first_of_a_minute_two(here: Here) -> 
     here.clock.forward(60)
     assert limiter.request("k", THREE).is_allowed
     assert here.requests() == ["count", "put"]
+
+
+def test_texts_of_somebody_are_ten_a_day_and_keep_back_nothing_else(here: Here) -> None:
+    limiter = here.limiter()
+    for _ in range(TEXTS.per_day or 0):
+        here.clock.forward(60)
+        limiter.text("+5511987654321")
+    here.clock.forward(60)
+    with pytest.raises(RateLimited):
+        limiter.text("+5511987654321")
+    limiter.text("+5511987654322")
+    limiter.letter("ann@example.com")
+    assert "5511987654321" not in str(here.table.items)
 
 
 def test_who_has_no_limit_costs_nothing(here: Here) -> None:

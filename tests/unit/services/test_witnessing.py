@@ -7,13 +7,14 @@ import pytest
 
 from shared.domain.act import SPARK, Origin
 from shared.domain.user import MAX_MEMBERSHIPS, User
-from shared.errors import Conflict
+from shared.errors import Conflict, Outrun, Unavailable
 from shared.services.witnessing import ROUNDS, Deed, Operator, Witness, told_the_operator
 from shared.store.audit import AuditFilter, AuditStore
-from shared.store.table import Change
+from shared.store.table import Change, key_of
 from tests.fakes import NOON, Clock, MemoryTable
 from tests.world import id_of
 
+RECORD = ("USER#1", "USER#1")
 FROM = Origin("192.0.2.7", "trace-1")
 
 
@@ -28,8 +29,13 @@ def audit(table: Any) -> AuditStore:
 
 
 @pytest.fixture
-def witness(audit: AuditStore) -> Witness:
-    return Witness(audit, lambda: NOON)
+def pauses() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def witness(audit: AuditStore, pauses: list[float]) -> Witness:
+    return Witness(audit, lambda: NOON, lambda: 0.5, pauses.append)
 
 
 def a_user(*places: tuple[str, str | None]) -> User:
@@ -83,16 +89,41 @@ def test_what_somebody_else_added_meanwhile_comes_before(table: Any, audit: Audi
     assert found == [(1, "email.verified"), (2, "password.changed")]
 
 
-def test_a_change_that_lost_is_told_so(witness: Witness) -> None:
+@pytest.mark.parametrize("error", [Conflict("changed"), Outrun("changed", [RECORD])])
+def test_a_change_that_lost_is_told_so_at_once(witness: Witness, error: Conflict) -> None:
     tried = []
 
     def lost(entries: Sequence[Change]) -> None:
         tried.append(entries)
-        raise Conflict("changed")
+        raise error
 
     with pytest.raises(Conflict):
         witness.store(Deed("password.changed", a_user(("a", None))), lost)
+    assert len(tried) == 1
+
+
+def test_one_that_lost_together_with_its_entry_is_told_so_too(witness: Witness) -> None:
+    def late(entries: Sequence[Change]) -> None:
+        raise Outrun("changed", [key_of(entries[0].after), RECORD])
+
+    with pytest.raises(Outrun):
+        witness.store(Deed("password.changed", a_user(("a", None))), late)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_log_that_stays_busy_is_no_conflict_of_the_change(
+    witness: Witness, pauses: list[float], is_known: bool
+) -> None:
+    tried = []
+
+    def busy(entries: Sequence[Change]) -> None:
+        tried.append(entries)
+        raise Outrun("changed", [key_of(entry.after) for entry in entries] if is_known else [])
+
+    with pytest.raises(Unavailable):
+        witness.store(Deed("session.opened", a_user(("a", None))), busy)
     assert len(tried) == ROUNDS
+    assert pauses == [0.025, 0.05, 0.1, 0.2, 0.4] + [0.5] * (ROUNDS - 6)
 
 
 def test_a_session_of_one_organization_is_told_that_one(table: Any, audit: AuditStore, witness: Witness) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.api import cookies as to_page
@@ -12,6 +12,7 @@ from functions.api import dependencies, limits
 from functions.api.bearers import SignedIn
 from functions.api.cookies import CookiesView
 from functions.api.dependencies import Token
+from functions.api.errors import FORGETS_COOKIES
 from shared import wiring
 from shared.domain.act import Origin
 from shared.domain.password import MAX_BYTES
@@ -19,7 +20,7 @@ from shared.domain.record import Instant
 from shared.domain.session import Visitor
 from shared.domain.token import MAX_LENGTH
 from shared.domain.user import User
-from shared.errors import Forbidden, Invalid, NotSignedIn
+from shared.errors import Forbidden, NotSignedIn
 
 if TYPE_CHECKING:  # argon2, jwt and cryptography, for those who come with a password or a token
     from shared.services.enrolling import Enrolling
@@ -59,10 +60,18 @@ def stranger(request: Request) -> Visitor:
     return Visitor(request.headers.get("user-agent", ""), limits.address(request), request.state.correlation_id)
 
 
-def refuse_key(idempotency_key: Annotated[str | None, Header(include_in_schema=False)] = None) -> None:
-    """Raises Invalid: to compare a second body with the first, a hash of the password would have to be kept."""
-    if idempotency_key is not None:
-        raise Invalid("This body holds a password: leave the header out.", "/header/idempotency-key")
+def leaving(request: Request, token: Token) -> SignedIn:
+    """The same, whoever vouches for them: to leave is always allowed. The cookies of a page go, whoever it was.
+
+    Raises:
+        NotSignedIn; Forged; RateLimited.
+    """
+    try:
+        return signed_in(request, token)
+    except NotSignedIn:
+        if token is None:
+            setattr(request.state, FORGETS_COOKIES, True)
+        raise
 
 
 def by_themselves(who: Annotated[SignedIn, Depends(signed_in)]) -> SignedIn:
@@ -82,8 +91,7 @@ def wait_until(at: datetime) -> None:
 
 
 Person = Annotated[SignedIn, Depends(by_themselves)]
-Anyhow = Annotated[SignedIn, Depends(signed_in)]
-"""Whoever vouches for them: to leave is always allowed."""
+Leaver = Annotated[SignedIn, Depends(leaving)]
 Stranger = Annotated[Visitor, Depends(stranger)]
 
 

@@ -54,7 +54,7 @@ def change_password(request: Request, body: PasswordChange, person: Person) -> N
 @router.post("/verification", status_code=204, responses=responses(409))
 def ask_for_verification(person: Person) -> None:
     """Mail a token once more that proves one's address."""
-    wiring.count_letter(person.user.email, "verification")
+    wiring.limiter().letter(person.user.email, "verification")
     wiring.recovering().ask_to_verify(person.user)
 
 

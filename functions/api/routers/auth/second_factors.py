@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from functions.api import limits, table
-from functions.api.cookies import CookiesView
+from functions.api.cookies import CookiesView, require_own_page
 from functions.api.errors import responses
+from functions.api.idempotency import HoldsSecret
 from functions.api.routers.auth.people import (
     Fields,
     PasswordText,
@@ -22,18 +23,17 @@ from functions.api.routers.auth.people import (
     WantsCookies,
     handed_over,
     origin,
-    refuse_key,
 )
 from shared import wiring
 from shared.domain import second_factor as rules
 from shared.domain.record import Instant
 from shared.domain.second_factor import MAX_CODE, Method, PhoneNumber, SecondFactor
-from shared.domain.user import EmailText, User
+from shared.domain.user import User
 
 router = table.router("auth")
 
 MAX_CHALLENGE = 2000
-UNSTORED = [Depends(refuse_key)]
+UNSTORED = [HoldsSecret]
 
 CodeText = Annotated[
     str, Field(min_length=1, max_length=MAX_CODE, description="Six digits, or a recovery code; blanks do not matter.")
@@ -70,10 +70,6 @@ class Proof(Fields):
 
 class Phone(Proof):
     number: PhoneNumber = Field(description="In the form of E.164, like +5511987654321.")
-
-
-class Address(Fields):
-    email: EmailText
 
 
 class SecondFactorView(BaseModel):
@@ -117,6 +113,8 @@ def log_in_with_second_factor(
     request: Request, body: SecondStep, visitor: Stranger, response: Response
 ) -> TokensView | CookiesView:
     """The second step of a login, where the first was answered `second_factor_required`. A code works once."""
+    if body.cookies:
+        require_own_page(request)
     user = wiring.proving().challenged(body.challenge)
     with counted(user, visitor.address, body.code, body.method):
         wiring.proving().use(user, body.code, body.method)
@@ -127,7 +125,7 @@ def log_in_with_second_factor(
 def text_second_factor(body: Challenged, visitor: Stranger) -> None:  # noqa: ARG001  # counted
     """Send a code to the phone of whoever is logging in. It is good for five minutes; the one before is void."""
     user = wiring.proving().challenged(body.challenge)
-    wiring.count_text(user.id)
+    wiring.limiter().text(user.id)
     wiring.proving().text(user)
 
 
@@ -165,7 +163,7 @@ def renew_recovery_codes(request: Request, body: Proof, person: Person, response
     return RecoveryCodesView(recovery_codes=codes)
 
 
-@router.delete("/mfa", status_code=204, responses=responses(409), dependencies=UNSTORED)
+@router.post("/mfa/disable", status_code=204, responses=responses(409), dependencies=UNSTORED)
 def disable_second_factor(request: Request, body: Proof, person: Person) -> None:
     """Switch the second factor off. Whoever has lost their phone has a recovery code for it."""
     with counted(person.user, limits.address(request), body.code):
@@ -175,7 +173,7 @@ def disable_second_factor(request: Request, body: Proof, person: Person) -> None
 @router.post("/mfa/phone", status_code=204, responses=responses(409), dependencies=UNSTORED)
 def add_phone(request: Request, body: Phone, person: Person) -> None:
     """Send a code to a phone number, which makes it another way in besides the app."""
-    wiring.count_text(person.user.id)
+    wiring.limiter().text(person.user.id)
     with counted(person.user, limits.address(request), body.code):
         wiring.securing().add_phone(person.user, body.current_password, body.code, body.number)
 

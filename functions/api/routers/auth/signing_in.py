@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Header, Request, Response
 from pydantic import BaseModel, Field
 
 from functions.api import cookies as to_page
@@ -11,10 +11,11 @@ from functions.api.auth import Caller
 from functions.api.cookies import CookiesView
 from functions.api.dependencies import may
 from functions.api.errors import responses
+from functions.api.idempotency import HoldsSecret
 from functions.api.routers.auth.people import (
     A_SECRET_TAKES,
-    Anyhow,
     Fields,
+    Leaver,
     MailedToken,
     PasswordText,
     Person,
@@ -26,7 +27,6 @@ from functions.api.routers.auth.people import (
     enrolling_from,
     handed_over,
     origin,
-    refuse_key,
     wait_until,
 )
 from functions.api.routers.members import MemberView
@@ -111,9 +111,7 @@ class PublicKeys(BaseModel):
     keys: list[PublicKey]
 
 
-@router.post(
-    "/register", status_code=201, responses={202: A_LETTER, **responses(409)}, dependencies=[Depends(refuse_key)]
-)
+@router.post("/register", status_code=201, responses={202: A_LETTER, **responses(409)}, dependencies=[HoldsSecret])
 def register(
     request: Request,
     response: Response,
@@ -133,7 +131,7 @@ def register(
         require_first_key(request, x_api_key)
         user = enrolling.first_owner(applicant)
     elif settings().open_registration:
-        wiring.count_letter(body.email, "registration")
+        wiring.limiter().letter(body.email, "registration")
         if settings().sends_mail:
             response.status_code = 202
             write_to(applicant, enrolling)
@@ -148,6 +146,8 @@ def register(
 @router.post("/login")
 def login(request: Request, body: Credentials, visitor: Stranger, response: Response) -> TokensView | CookiesView:
     """Open a session. A wrong password and an unknown address get the same answer in the same time."""
+    if body.cookies:
+        to_page.require_own_page(request)
     wiring.limiter().attempt(body.email, visitor.address)
     tokens = wiring.signing_in().log_in(body.email, body.password, visitor)
     answer = handed_over(request, response, tokens, cookies=body.cookies)
@@ -172,8 +172,8 @@ def refresh(
 
 
 @router.post("/logout", status_code=204)
-def logout(request: Request, response: Response, person: Anyhow) -> None:
-    """End this session. Its access tokens work for a minute more."""
+def logout(request: Request, response: Response, person: Leaver) -> None:
+    """End this session. Its access tokens work for a minute more. A page loses its cookies in any case."""
     wiring.signing_in().log_out(person.user.id, person.session.id, origin(request))
     to_page.clear(request, response)
 

@@ -7,7 +7,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from functions.api import limits, table
-from functions.api.cookies import CookiesView
+from functions.api.cookies import CookiesView, require_own_page
 from functions.api.errors import responses
 from functions.api.routers.auth.people import Fields, Stranger, TokensView, TokenText, WantsCookies, handed_over
 from shared import wiring
@@ -54,6 +54,8 @@ def start_sso(body: SsoStart, visitor: Stranger, response: Response) -> SsoView:
 @router.post("/sso/finish", responses=responses(409, 502))
 def finish_sso(request: Request, body: SsoFinish, visitor: Stranger, response: Response) -> TokensView | CookiesView:
     """Open a session with what the browser brought back. It opens the provider's organization, not the account."""
+    if body.cookies:
+        require_own_page(request)
     provider, person = wiring.vouching().finish(body.attempt, body.state, body.code)
     correlation_id = request.state.correlation_id
     welcoming = replace(wiring.welcoming(), address=limits.address(request) or None, correlation_id=correlation_id)
