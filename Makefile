@@ -11,7 +11,7 @@ LOCK := $(UV) pip compile --quiet --universal --generate-hashes --no-header --py
 # --universal finds no onnxruntime that suits Windows and Python 3.14, too: the engines are for Linux and macOS, 3.11 to 3.13.
 LOCK_ENGINE := $(UV) pip compile --quiet --generate-hashes --no-annotate --python-version 3.11.5 --python-platform linux \
     --custom-compile-command "make lock (resolved for Linux, works from Python 3.11.5 to 3.13 and on macOS 14; --universal finds no onnxruntime that suits Windows and 3.14, too)"
-LOCKED_GROUPS := setup api executor tick dead_letters cli dev emulator sam audit
+LOCKED_GROUPS := setup api executor tick dead_letters cli dev emulator receiver localstack sam scan audit
 
 include build.mk
 
@@ -29,14 +29,14 @@ help: ## This list
 	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Tools that pin versions of their own live apart from us: the emulator, SAM, and the two LangFlow servers.
+# Tools that pin versions of their own live apart from us: the emulator, the receiver of traces, SAM, and the two LangFlow servers.
 $(ENVIRONMENTS)/%/.ready: requirements/%.txt | .venv/.ready
 	$(UV) venv --quiet --clear --python $(BIN)/python $(ENVIRONMENTS)/$*
 	$(UV) pip sync --quiet --python $(ENVIRONMENTS)/$* --require-hashes requirements/$*.txt
 	@touch $@
 
 .PHONY: setup
-setup: .venv/.ready $(ENVIRONMENTS)/emulator/.ready $(ENVIRONMENTS)/lfx/.ready ## Everything `make demo` and `make test` need
+setup: .venv/.ready $(ENVIRONMENTS)/emulator/.ready $(ENVIRONMENTS)/receiver/.ready $(ENVIRONMENTS)/scan/.ready $(ENVIRONMENTS)/sam/.ready $(ENVIRONMENTS)/lfx/.ready ## Everything `make demo` and `make test` need
 
 # --- use --------------------------------------------------------------------------------------------------------------
 
@@ -57,24 +57,38 @@ down: .venv/.ready ## Stop the local stack; its state is kept
 # Millions of small steps, which take four times as long when coverage counts their lines.
 EXHAUSTIVE := tests/chaos tests/property/test_recurrence.py tests/property/test_schedule_machine.py
 
+# Files side by side, but never the e2e tests: they keep time, and a stack has many processes of its own.
+PARALLEL := --numprocesses auto --dist loadfile
+
 .PHONY: test
 test: setup ## All tests but those that need the whole LangFlow server
-	$(BIN)/python -m pytest tests --ignore tests/langflow $(EXHAUSTIVE:%=--ignore %) --cov --cov-report term --cov-fail-under 95
-	$(BIN)/python -m pytest $(EXHAUSTIVE)
+	$(BIN)/python -m pytest tests --ignore tests/langflow --ignore tests/e2e $(EXHAUSTIVE:%=--ignore %) $(PARALLEL) --cov --cov-report=
+	$(BIN)/python -m pytest tests/e2e --cov --cov-append --cov-report term --cov-fail-under 95
+	$(BIN)/python -m pytest $(EXHAUSTIVE) $(PARALLEL)
 
 .PHONY: test-langflow
 test-langflow: setup $(ENVIRONMENTS)/langflow/.ready ## The tests against real LangFlow servers
 	$(BIN)/python -m pytest tests/langflow
 
+# Its time limit of a test is for the first one, which builds and deploys, too.
+.PHONY: test-localstack
+test-localstack: .venv/.ready $(ENVIRONMENTS)/localstack/.ready $(ENVIRONMENTS)/sam/.ready ## The e2e tests against LocalStack, deployed by SAM
+	SPARK_E2E_STACK=localstack $(BIN)/python -m pytest tests/e2e --timeout 420
+
+.PHONY: test-sam
+test-sam: setup build ## Every function in a container by `sam local`; as root on Debian, without an image registry
+	infra/sam-local/engine $(BIN)/python -m pytest tests/e2e/test_sam_local.py
+
 .PHONY: check
-check: .venv/.ready $(ENVIRONMENTS)/sam/.ready ## Lint, types, import contracts, security, template, locks, OpenAPI snapshot
+check: .venv/.ready $(ENVIRONMENTS)/sam/.ready $(ENVIRONMENTS)/scan/.ready ## Lint, types, import contracts, security, template, locks, OpenAPI snapshot
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive shared functions cli
-	$(BIN)/cfn-lint template.yaml
+	$(BIN)/cfn-lint template.yaml infra/github/role.yaml
 	SAM_CLI_TELEMETRY=0 $(ENVIRONMENTS)/sam/bin/sam validate --lint --region us-east-1
+	$(ENVIRONMENTS)/scan/bin/checkov --config-file infra/checkov.yaml
 	$(BIN)/python -m pytest -q tests/contract/test_openapi.py tests/contract/test_security.py
 	$(BIN)/python -m pytest -q tests/contract/test_packaging.py -k "pin or registry"
 	@echo "check: whether a locked package is known to be vulnerable cannot be told without the network: make audit"
@@ -115,6 +129,14 @@ lock: .venv/.ready ## Compile the locks in requirements/ from pyproject.toml
 build: .venv/.ready $(ENVIRONMENTS)/sam/.ready ## Build every function's bundle
 	SAM_CLI_TELEMETRY=0 $(ENVIRONMENTS)/sam/bin/sam build
 
+# STAGE: an environment of samconfig.toml. The smoke test comes with the first key, where the credentials may read it, as
+# those of GitHub Actions may not; it is never printed. CI: GitHub sets it, and nobody is there to confirm a change set.
 .PHONY: deploy
-deploy: build ## Deploy to AWS with SAM's questions
-	SAM_CLI_TELEMETRY=0 $(ENVIRONMENTS)/sam/bin/sam deploy --guided
+deploy: known-stage build ## Deploy a stage to AWS and test what came of it: make deploy STAGE=staging
+	SAM_CLI_TELEMETRY=0 $(ENVIRONMENTS)/sam/bin/sam deploy --config-env "$(STAGE)" --no-fail-on-empty-changeset \
+	    $(if $(CI),--no-confirm-changeset) --parameter-overrides $$($(BIN)/python infra/stage.py "$(STAGE)" parameters "$$(date +%s)")
+	$(BIN)/python -m cli.main doctor --stack "$$($(BIN)/python infra/stage.py "$(STAGE)" stack)" --first-key
+
+.PHONY: known-stage
+known-stage: .venv/.ready
+	@$(BIN)/python infra/stage.py "$(STAGE)" stack > /dev/null

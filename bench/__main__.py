@@ -9,16 +9,14 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol, cast
 
 from rich.console import Console
 from rich.table import Table
 
 from bench import BENCHMARKS
-from bench.result import Result, read_result
+from bench.result import Result, measured_apart
 
-PROJECT = Path(__file__).parents[1]
 VERDICTS = {True: "[green]yes", False: "[red]NO", None: ""}
 NOT_MEASURED = 2
 
@@ -67,16 +65,14 @@ def _parser(name: str | None, benchmark: Benchmark | None) -> argparse.ArgumentP
 
 
 def _measure_all(console: Console) -> tuple[list[Result], bool]:
-    """Each in a process of its own, one after the other, so that none warms up or disturbs another."""
+    """One after the other."""
     results = []
     for name in BENCHMARKS:
         console.print(f"[dim]measuring {name}")
-        command = [sys.executable, "-m", "bench", name, "--json"]
-        done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=False)
-        if done.returncode:
+        try:
+            results.append(measured_apart(name))
+        except subprocess.CalledProcessError:
             console.print(f"[red]{name} could not be measured")
-        else:
-            results.append(read_result(done.stdout.splitlines()[-1]))
     return results, len(results) == len(BENCHMARKS)
 
 

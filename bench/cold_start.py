@@ -12,8 +12,6 @@ nothing, and the first model all the rest.
 
 import argparse
 import json
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,10 +20,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import bundles
 from bench.result import Result
-from cli.local import template
 
-PROJECT = Path(__file__).parents[1]
 ROUNDS = 9
 # What any function of this kind has to import, with Spark or without.
 LIBRARIES = {
@@ -98,10 +95,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> Result:
     with _folder(options.bundles) as folder:
-        bundles = {function: _build(logical_id, folder) for logical_id, function in _functions().items()}
-        best = _interleaved(_cases(bundles), options.rounds)
+        built = {function: _build(logical_id, folder) for logical_id, function in bundles.functions().items()}
+        best = _interleaved(_cases(built), options.rounds)
     figures: dict[str, float] = {}
-    for name in bundles:
+    for name in built:
         figures |= _figures(name, best)
     for loaded in ("api_runs", "api_all"):
         figures[f"{loaded}_ratio"] = best[loaded].seconds / best["api_libraries"].seconds
@@ -110,10 +107,10 @@ def measure(options: argparse.Namespace) -> Result:
     return Result("cold_start", figures, {"api_ratio": "<=1.25", "executor_ratio": "<=1.25", **absent})
 
 
-def _cases(bundles: dict[str, Path]) -> dict[str, Case]:
+def _cases(built: dict[str, Path]) -> dict[str, Case]:
     """What is measured, by name."""
     cases: dict[str, Case] = {}
-    for name, bundle in bundles.items():
+    for name, bundle in built.items():
         libraries = tuple(library for library in LIBRARIES[name] if (bundle / library).exists())
         cases[name] = Case(bundle, (f"functions.{name}.handler",))
         cases[f"{name}_libraries"] = Case(bundle, libraries)
@@ -136,11 +133,6 @@ def _figures(name: str, best: dict[str, Import]) -> dict[str, float]:
     }
 
 
-def _functions() -> dict[str, str]:
-    """Logical id → folder."""
-    return template.functions(template.load(PROJECT))
-
-
 @contextmanager
 def _folder(kept: Path | None) -> Iterator[Path]:
     if kept is not None:
@@ -155,28 +147,8 @@ def _build(logical_id: str, folder: Path) -> Path:
     bundle = folder / logical_id
     if bundle.exists():
         return bundle
-    make = shutil.which("make")
-    assert make, "make is not installed"
     runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    subprocess.run(
-        [
-            make,
-            "-s",
-            "-f",
-            "build.mk",
-            f"build-{logical_id}",
-            f"ARTIFACTS_DIR={bundle}",
-            f"RUNTIME={runtime}",
-            "PLATFORM=",
-        ],
-        cwd=PROJECT,
-        # The bytecode must be this interpreter's: build.mk looks for it on PATH.
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
-        stdout=sys.stderr,
-        check=True,
-    )
-    assert any(bundle.glob("shared/__pycache__/*.pyc")), "the bundle has no bytecode; its figures would mean nothing"
-    return bundle
+    return bundles.build(logical_id, bundle, f"RUNTIME={runtime}", "PLATFORM=")
 
 
 def _interleaved(cases: dict[str, Case], rounds: int) -> dict[str, Import]:

@@ -49,6 +49,7 @@ TARGETS = {"burst_p99_seconds": "<=2", "stream_p99_seconds": "<=2"}
 class Bench:
     """A stack that is up, with a workflow that runs on the stub."""
 
+    local: Stack
     spark: Spark
     workflow: str
     stub: Stub
@@ -93,7 +94,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(options: argparse.Namespace) -> Result:
-    with _bench() as bench:
+    with on_local_stack() as bench:
         bench.warm_up()
         wait_for_quiet(options.patience)
         at = wiring.now().replace(microsecond=0) + BEFORE
@@ -154,7 +155,8 @@ def _due(schedule: Schedule) -> datetime:
 
 
 @contextmanager
-def _bench() -> Iterator[Bench]:
+def on_local_stack() -> Iterator[Bench]:
+    """A stack of its own, which goes with it."""
     with tempfile.TemporaryDirectory(prefix="spark-bench-") as folder, stub_langflow() as stub:
         parameters = {"ExecutorConcurrency": str(CONCURRENCY), "WakeAfterSeconds": "300"}
         local = Stack(port=ports.free(), state_dir=Path(folder), parameters=parameters)
@@ -164,6 +166,6 @@ def _bench() -> Iterator[Bench]:
             assert process is not None  # it has just answered
             spark = Spark(over_http(running.api_url), running.api_key)
             table = Table(stack.connect(local).dynamodb, running.table, wiring.now)
-            yield Bench(spark, spark.prepare(stub.url), stub, table, process.pid)
+            yield Bench(local, spark, spark.prepare(stub.url), stub, table, process.pid)
         finally:
             stack.down(local, wipe=True)

@@ -1,4 +1,4 @@
-"""Plots as SVG text: lines over a logarithmic x axis, each point with its figure."""
+"""Plots as SVG text: lines over a logarithmic x axis, each point with its figure; or over time, without."""
 
 import math
 from collections.abc import Sequence
@@ -21,8 +21,21 @@ class Line:
 def log_plot(title: str, x_label: str, y_label: str, lines: Sequence[Line], source: str) -> str:
     """Lines over powers of ten, from y = 0 on. `source` says where the figures are from."""
     xs = sorted({x for line in lines for x, _ in line.points})
-    top = _round_up(max(y for line in lines for _, y in line.points))
-    plot = _Plot(xs[0], xs[-1], top)
+    plot = _Plot(xs[0], xs[-1], _top(lines))
+    return _drawn(plot, xs, title, x_label, y_label, lines, source)
+
+
+def time_plot(title: str, x_label: str, y_label: str, lines: Sequence[Line], source: str) -> str:
+    """Lines over time from 0 on, from y = 0 on, with as many points as it takes."""
+    end = max(x for line in lines for x, _ in line.points)
+    step = _round_up(end / 10)
+    xs = [step * number for number in range(int(end / step) + 1)]
+    return _drawn(_TimePlot(0, end, _top(lines)), xs, title, x_label, y_label, lines, source)
+
+
+def _drawn(
+    plot: "_Plot", xs: Sequence[float], title: str, x_label: str, y_label: str, lines: Sequence[Line], source: str
+) -> str:
     ends = _spread([plot.y(line.points[-1][1]) for line in lines])
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" style="{STYLE}">',
@@ -71,15 +84,34 @@ class _Plot:
         return parts
 
     def line(self, line: Line, colour: str, label_y: float) -> list[str]:
+        path = " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in line.points)
+        label = _text(WIDTH - RIGHT + 16, label_y + 4, line.label, fill=colour, extra='font-weight="600"')
+        polyline = f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
+        return [polyline, *self.marks(line, colour), label]
+
+    def marks(self, line: Line, colour: str) -> list[str]:
+        """A dot on each point, and its figure."""
         places = [(self.x(x), self.y(y)) for x, y in line.points]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         dots = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in places]
         figures = [
             _text(x, y - 7, f"{value:g}", fill=colour, extra='font-size="11" text-anchor="middle"')
             for (x, y), (_, value) in zip(places, line.points, strict=True)
         ]
-        label = _text(WIDTH - RIGHT + 16, label_y + 4, line.label, fill=colour, extra='font-weight="600"')
-        return [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>', *dots, *figures, label]
+        return [*dots, *figures]
+
+
+class _TimePlot(_Plot):
+    """A linear x axis, and lines without their figures."""
+
+    def x(self, value: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * value / self.high
+
+    def marks(self, line: Line, colour: str) -> list[str]:  # noqa: ARG002 of a line of hundreds of points
+        return []
+
+
+def _top(lines: Sequence[Line]) -> float:
+    return _round_up(max(y for line in lines for _, y in line.points))
 
 
 def _spread(ys: Sequence[float]) -> list[float]:

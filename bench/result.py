@@ -3,9 +3,13 @@
 import json
 import operator
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+PROJECT = Path(__file__).parents[1]
 COMPARISONS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
 TARGET = re.compile(r"(<=|>=|==) ?(-?\d+(?:\.\d+)?)")
 DIGITS = 4  # of a figure behind the point; nothing here is measured more finely
@@ -65,3 +69,14 @@ def read_result(line: str) -> Result:
     """The way back from `to_json`. Raises ValueError or KeyError when the line holds no result."""
     read = json.loads(line)
     return Result(read["name"], read["figures"], read["targets"])
+
+
+def measured_apart(name: str) -> Result:
+    """What a benchmark finds in a process of its own, so that no other has warmed it up or disturbs it.
+
+    Raises:
+        subprocess.CalledProcessError: it could not be measured; why is on stderr.
+    """
+    command = [sys.executable, "-m", "bench", name, "--json"]
+    done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True)
+    return read_result(done.stdout.splitlines()[-1])

@@ -24,6 +24,7 @@ from cli import (
     sources,
     workflows,
 )
+from cli.doctor import command as doctors
 from cli.errors import EXIT_STATUS
 from cli.local import commands as local
 from cli.session import JsonOption, NoColorOption, ProfileOption, ProjectOption, in_session, remember
@@ -56,6 +57,7 @@ app.add_typer(profiles.app, name="config")
 app.add_typer(local.app, name="local")
 for command in (account.login, account.logout, account.whoami, members.invite):
     app.command()(in_session(command))
+app.command(epilog=doctors.EXIT_STATUS)(in_session(doctors.doctor))
 # What users of AutoMagik Spark type, and what fingers type anyway.
 PLURALS = {
     sources: "sources",

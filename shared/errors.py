@@ -26,6 +26,7 @@ SparkError
 │   └── NotSignedIn       the same of a password, an access token or a refresh token
 │       └── SecondFactorRequired   the password is right, and is not enough; carries the challenge
 └── Unavailable           an AWS service did not answer in time; the same request may work later
+    └── NotExported       a receiver of traces did not take them; says for how long to leave it alone
 
 Which HTTP status each becomes stands in `functions/api/errors.py`.
 """
@@ -33,6 +34,7 @@ Which HTTP status each becomes stands in `functions/api/errors.py`.
 from collections.abc import Iterable
 from enum import StrEnum
 
+PAUSE_SECONDS = 60.0  # after a receiver of traces failed and did not say for how long
 MAX_MESSAGE_BYTES = 2048  # an error is stored on its run; longer texts would cost write units on every later save
 
 
@@ -183,6 +185,17 @@ class SecondFactorRequired(NotSignedIn):
 
 class Unavailable(SparkError):
     code = "unavailable"
+
+
+class NotExported(Unavailable):
+    """`pause_seconds` is for how long to leave the receiver alone, since the next request would fare no better. 0: only
+    these traces were the trouble."""
+
+    code = "not_exported"
+
+    def __init__(self, message: str, pause_seconds: float = PAUSE_SECONDS) -> None:
+        super().__init__(message)
+        self.pause_seconds = pause_seconds
 
 
 class Delivered(StrEnum):

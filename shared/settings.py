@@ -21,7 +21,8 @@ class Settings(BaseModel):
     A plain model: pydantic-settings would add 30 ms to each cold start for what one line below does.
     """
 
-    model_config = ConfigDict(frozen=True)
+    # What is wrong goes to the log; the value itself may be a password in an address.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     stage: str = "local"
     log_level: str = "INFO"
@@ -42,6 +43,9 @@ class Settings(BaseModel):
     outbox: str = ""
     sms: bool = False
     tracing: bool = False
+    otlp_endpoint: str = ""  # read by `domain.receiver` when there is a trace to send: no run shall fail for it
+    otlp_secret_id: str = ""
+    otlp_content: bool = False
 
     @field_validator("outbound_allow")
     @classmethod

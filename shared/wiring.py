@@ -29,7 +29,7 @@ from shared.store.wake import WakeStore
 from shared.store.workflows import WorkflowStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from httpx import Request
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -38,9 +38,12 @@ if TYPE_CHECKING:
     from shared.domain.overlap import Overlap
     from shared.domain.run import Run
     from shared.domain.source import Source
+    from shared.domain.tracing import Span
     from shared.langflow import LangFlow
     from shared.langflow.connection import Network, Reply
     from shared.mail import Mail
+    from shared.otlp import Otlp
+    from shared.services.attempts import Carried
     from shared.services.auditing import Denials
     from shared.services.backfilling import Backfilling
     from shared.services.barring import Barring
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from shared.services.endings import Endings
     from shared.services.enrolling import Enrolling
     from shared.services.execution import Changes, Executor
+    from shared.services.exporting import Exporting
     from shared.services.firing import Firing
     from shared.services.founding import Founding
     from shared.services.granting import Granting
@@ -100,8 +104,16 @@ CONFIG = Config(
 # the global host, which redirects to the region that it was not signed for; dual-stack hosts are all regional. They do
 # not apply where an endpoint is set.
 S3_CONFIG = CONFIG.merge(Config(signature_version="s3v4", use_dualstack_endpoint=True))
+CONFIGS = {"s3": S3_CONFIG}
+SYSTEM_CHANCE = random.SystemRandom()
 PROVIDER_SECONDS = 5.0  # a login asks up to four times, and has 29
 PROVIDER_BYTES = 256 * 1024
+# A batch waits for its receiver of traces, though its runs do not; and for the receiver's secret, once.
+RECEIVER_SECONDS, RECEIVER_CONNECT_SECONDS = 3.0, 1.0
+RECEIVER_SECRET_CONFIG = CONFIG.merge(
+    Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 2})
+)
+RECEIVER_BYTES = 64 * 1024
 LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 
 
@@ -110,8 +122,8 @@ def now() -> datetime:
 
 
 def chance() -> float:
-    """A random number in [0, 1)."""
-    return random.random()
+    """A random number in [0, 1). From the system: environments restored from one snapshot (SnapStart) share a seed."""
+    return SYSTEM_CHANCE.random()
 
 
 def new_id(prefix: str) -> str:
@@ -126,7 +138,7 @@ def new_secret() -> str:
 @cache
 def client(service: str) -> Any:
     """The low-level client of an AWS service. Its endpoint and region come from boto3's own variables."""
-    return boto3.client(service, config=S3_CONFIG if service == "s3" else CONFIG)  # type: ignore[call-overload]
+    return boto3.client(service, config=CONFIGS.get(service, CONFIG))  # type: ignore[call-overload]
 
 
 @cache
@@ -558,7 +570,10 @@ def executor() -> "Executor":
     wake_after = settings().wake_after
     attempts = Attempts(runs(), queue(), payloads(), langflow, now, chance, wake_after)
     stores = (runs(), workflows(), sources())
-    return Executor(*stores, queue(), attempts, Gate(sources()), recheck, enter, ended, now, wake_after)
+    executor = Executor(*stores, queue(), attempts, Gate(sources()), recheck, enter, ended, now, wake_after)
+    if not settings().otlp_endpoint:
+        return executor
+    return replace(executor, attempts=replace(attempts, traceparent=traceparent), trace=export)
 
 
 def recheck(runs: "Sequence[Run]") -> "dict[str, Changes | None]":
@@ -573,6 +588,57 @@ def enter(run: "Run", policy: "Overlap") -> bool:
 
 def ended(run: "Run") -> None:
     endings().ended(run)
+
+
+def traceparent(run: "Run") -> str:
+    from shared.domain import tracing
+
+    return tracing.traceparent(run)
+
+
+def export(carried: "Sequence[Carried]", lease_until: datetime) -> None:
+    exporting().export(carried, lease_until)
+
+
+@cache
+def exporting() -> "Exporting":
+    from shared.services.exporting import Exporting
+
+    return Exporting(send_spans, settings().otlp_content, now)
+
+
+def send_spans(spans: "Sequence[Span]") -> int:
+    """`Otlp.send`. The receiver is made on the way, where what goes wrong with that is a trace that is not sent."""
+    return receiver().send(spans)
+
+
+@cache
+def receiver() -> "Otlp":
+    """Raises NotExported: the deployment names none that traces may be sent to."""
+    from shared.domain.receiver import read_endpoint
+    from shared.otlp import Otlp
+
+    endpoint = read_endpoint(settings().otlp_endpoint, settings().outbound)
+    return Otlp(endpoint, settings().stage, receiver_headers, ask_receiver)
+
+
+def receiver_headers() -> "Mapping[str, str]":
+    """What lets us in, read by a client in a hurry; logins use the other one. Raises NotExported."""
+    from shared.otlp import HeaderSecret
+
+    if not settings().otlp_secret_id:
+        return {}
+    secrets = boto3.client("secretsmanager", config=RECEIVER_SECRET_CONFIG)
+    return HeaderSecret(secrets, settings().otlp_secret_id).headers()
+
+
+def ask_receiver(request: "Request") -> "Reply":
+    """One exchange with a receiver of traces: three seconds, a second to connect, 64 KiB. Raises FlowFailure."""
+    from shared.langflow.connection import Stopper, exchange
+
+    stopper = Stopper()
+    with stopper.deadline(RECEIVER_SECONDS):
+        return exchange(request, network(), stopper, RECEIVER_BYTES, RECEIVER_CONNECT_SECONDS)
 
 
 @cache

@@ -4,6 +4,12 @@ import os
 from collections import Counter
 from typing import Any
 
+import hypothesis
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("no wall time", deadline=None)
+hypothesis.settings.load_profile("no wall time")
+
 for name, value in {
     "POWERTOOLS_METRICS_NAMESPACE": "Spark",
     "POWERTOOLS_SERVICE_NAME": "tests",

@@ -32,6 +32,7 @@ RUN_PATH = "/api/v2/workflows"
 HUGE_BYTES = 40 * 1024 * 1024
 DRIP_SECONDS = 0.2
 BACKLOG = 1024
+LOOPBACK = "127.0.0.1"
 
 Json = dict[str, Any]
 
@@ -356,18 +357,19 @@ async def _chunks(mode: Mode) -> AsyncIterator[bytes]:
             yield b"x" * 65536
 
 
-async def listen(server: Server, port: int, announce: Callable[[int], None]) -> None:
-    """Serve on loopback until cancelled; `announce` gets the port."""
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", port, backlog=BACKLOG)
+async def listen(server: Server, port: int, announce: Callable[[int], None], host: str = LOOPBACK) -> None:
+    """Serve until cancelled; `announce` gets the port."""
+    listener = await asyncio.start_server(server.serve, host, port, backlog=BACKLOG)
     async with listener:
         announce(listener.sockets[0].getsockname()[1])
         await listener.serve_forever()
 
 
 class StubLangFlow:
-    """The stub in a thread of this process."""
+    """The stub in a thread of this process. `host` is an address of this machine that others reach, too."""
 
-    def __init__(self, mode: str = "ok", delay_ms: float = 0) -> None:
+    def __init__(self, mode: str = "ok", delay_ms: float = 0, host: str = LOOPBACK) -> None:
+        self._host = host
         self._server = Server(Mode(mode), delay_ms / 1000)
         self._listening = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="stub-langflow", daemon=True)
@@ -404,12 +406,12 @@ class StubLangFlow:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None  # called by the coroutine that listens
         self._end = lambda: loop.call_soon_threadsafe(task.cancel)
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{self._host}:{port}"
         self._listening.set()
 
     def _serve(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(listen(self._server, 0, self._announce))
+            asyncio.run(listen(self._server, 0, self._announce, self._host))
 
 
 def main(arguments: list[str]) -> None:

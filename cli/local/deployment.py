@@ -42,7 +42,7 @@ def deploy(
         return outputs_of(current)
     _upload(clients, bundles)
     progress("updating the stack" if current else "creating the stack")
-    _submit(clients, body, values, digest, exists=current is not None)
+    _submit(clients, _published(clients, body, digest), values, digest, exists=current is not None)
     done = settled(clients)
     if done is None or done["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
         raise DeployFailed(
@@ -99,12 +99,19 @@ def _upload(clients: Clients, bundles: list[Bundle]) -> None:
         clients.s3.put_object(Bucket=CODE_BUCKET, Key=bundle.key, Body=bundle.archive)
 
 
-def _submit(clients: Clients, body: str, values: Mapping[str, str], digest: str, *, exists: bool) -> None:
+def _published(clients: Clients, body: str, digest: str) -> str:
+    """Where CloudFormation finds the template: inside a request it takes no more than 51,200 bytes."""
+    key = f"template-{digest}.json"
+    clients.s3.put_object(Bucket=CODE_BUCKET, Key=key, Body=body.encode())
+    return f"{clients.s3.meta.endpoint_url}/{CODE_BUCKET}/{key}"
+
+
+def _submit(clients: Clients, url: str, values: Mapping[str, str], digest: str, *, exists: bool) -> None:
     submit = clients.cloudformation.update_stack if exists else clients.cloudformation.create_stack
     try:
         submit(
             StackName=STACK,
-            TemplateBody=body,
+            TemplateURL=url,
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in values.items()],
             Tags=[{"Key": DIGEST_TAG, "Value": digest}],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],

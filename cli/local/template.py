@@ -3,6 +3,8 @@
 The emulator does the SAM transform itself. What is changed here is listed in `infra/README.md`, and nothing else is.
 """
 
+import hashlib
+import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -50,10 +52,25 @@ _Loader.add_multi_constructor("!", _short_form)
 
 
 def load(project: Path) -> Template:
-    """The template, short forms written out."""
-    text = (project / "template.yaml").read_text(encoding="utf-8")
-    loaded: Template = yaml.load(text, _Loader)  # noqa: S506 it is a safe loader  # nosec B506
+    """The template, short forms written out and included files in their places."""
+    loaded: Template = _with_included(_read(project / "template.yaml"), project)
     return loaded
+
+
+def _read(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 it is a safe loader  # nosec B506
+
+
+def _with_included(node: Any, project: Path) -> Any:
+    """What CloudFormation makes of the transform AWS::Include, once `sam package` has uploaded the files it names."""
+    if isinstance(node, list):
+        return [_with_included(item, project) for item in node]
+    if not isinstance(node, dict):
+        return node
+    transform = node.get("Fn::Transform")
+    if transform is not None and transform["Name"] == "AWS::Include":
+        return _read(project / transform["Parameters"]["Location"])
+    return {key: _with_included(value, project) for key, value in node.items()}
 
 
 def functions(template: Template) -> dict[str, str]:
@@ -90,8 +107,7 @@ def for_emulator(
 
     `emulator` is the folder with the `sitecustomize` that comes before every function.
     """
-    numbers = {name: int(values[name]) for name, block in template["Parameters"].items() if block["Type"] == "Number"}
-    local: Template = _with_numbers(template, numbers)
+    local = with_numbers(template, values)
     del local["Globals"]["Function"]["CodeUri"]
     for name, bundle in bundles.items():
         block = local["Resources"][name]
@@ -100,9 +116,24 @@ def for_emulator(
         _grant_batches(block["Properties"]["Policies"])
         path = {"PYTHONPATH": f"{bundle.requirements}:{emulator}"}
         block["Properties"]["Environment"]["Variables"] |= {**path, **environment}
+        block["Properties"]["AutoPublishCodeSha256"] = _release(block, values)
     local["Resources"]["Api"]["Properties"]["Tags"] = {"ms-custom-id": API_ID}
     del local["Resources"][ONLY_OVER_TLS]
     return local
+
+
+def with_numbers(template: Template, values: Mapping[str, str]) -> Template:
+    """The template with its number parameters written in; those that `values` lacks have their defaults."""
+    given = parameters(template, values)
+    numbers = {name: int(given[name]) for name, block in template["Parameters"].items() if block["Type"] == "Number"}
+    written: Template = _with_numbers(template, numbers)
+    return written
+
+
+def _release(function: Template, values: Mapping[str, str]) -> str:
+    """Another word when anything changes that a function is made of. The emulator's transform sees no parameters."""
+    made_of = json.dumps([function, dict(values)], sort_keys=True)
+    return hashlib.sha256(made_of.encode()).hexdigest()
 
 
 def _grant_batches(policies: list[Template]) -> None:

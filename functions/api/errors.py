@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from functions.api.headers import hardening
 from shared import errors
 from shared.errors import AlreadyImported, Delivered, FlowFailure, InUse, Invalid, SecondFactorRequired, SparkError
-from shared.observability import count, logger
+from shared.observability import count, count_of_version, logger
 
 AWS_ERRORS = (BotoCoreError, ClientError)
 RETRY_SECONDS = 2  # what a 503 asks for when nobody knows better
@@ -207,16 +207,23 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_aws(request: Request, error: Exception) -> JSONResponse:
     logger.error("aws.refused", exc_info=error)
+    _note_failure(request)
     detail = "A service that Spark needs does not answer. Try again."
     return _answer(request, 503, "unavailable", detail, {"Retry-After": str(RETRY_SECONDS)})
 
 
 async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
     logger.error("request.failed", exc_info=error)
+    _note_failure(request)
     # This answer leaves around the middleware.
     headers = {"X-Correlation-Id": _correlation_id(request), **hardening(request.scope)}
     detail = "An unexpected error; the logs know it under this correlation id."
     return _answer(request, 500, "internal", detail, headers)
+
+
+def _note_failure(request: Request) -> None:
+    """To Lambda the answer is a success. New code that fails is known by this, and so is a grant that it lacks."""
+    count_of_version("FailuresOfVersion", request.scope.get("aws.context"))  # Mangum's; on a server there is none
 
 
 def pointer(loc: Sequence[str | int]) -> str:

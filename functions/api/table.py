@@ -30,6 +30,7 @@ CONTENTS = {
     "invitations": "functions.api.routers.invitations",
     "audit": "functions.api.routers.audit",
     "encryption": "functions.api.routers.encryption",
+    "deployment": "functions.api.routers.deployment",
     "health": "functions.api.routers.health",
     "docs": "functions.api.docs",
     "redoc": "functions.api.docs",

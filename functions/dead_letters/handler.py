@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from functions import entry_point
 from shared import wiring
 from shared.domain import message
-from shared.observability import counted, logger, traced
+from shared.observability import count, counted, logger, traced
 from shared.services.burial import bury, bury_unreadable
 from shared.settings import settings
 
@@ -35,5 +35,6 @@ def _bury(record: dict[str, Any]) -> bool:
             bury(read, wiring.now(), settings().wake_after, **stores, ended=wiring.ended)
     except Exception:  # noqa: BLE001  # one bad message must not hold up the others; SQS delivers it again
         logger.exception("dead_letter.not_buried", extra={"message_id": record["messageId"]})
+        count("MessagesNotBuried")  # to Lambda this is a success, so its own Errors would not tell
         return False
     return True

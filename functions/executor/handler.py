@@ -7,7 +7,7 @@ from functions import entry_point
 from shared import wiring
 from shared.domain import message
 from shared.domain.message import RunMessage
-from shared.observability import counted, logger, traced
+from shared.observability import count, count_of_version, counted, logger, traced
 from shared.services.burial import bury_unreadable
 from shared.services.execution import Executor
 
@@ -33,6 +33,8 @@ def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
         executor.execute(_read(records), lease_until, worker, context.aws_request_id[:8])
     except Exception:  # noqa: BLE001  # the last place that can say what happened; SQS keeps the messages
         logger.exception("batch.failed")
+        count("BatchesFailed")  # to Lambda this is a success, so its own Errors would not tell
+        count_of_version("FailuresOfVersion", context)
         return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in records]}
     return {"batchItemFailures": []}
 

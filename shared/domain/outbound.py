@@ -52,9 +52,9 @@ class AllowList(NamedTuple):
         Raises:
             ValueError: an entry is none of these; names it.
         """
-        entries = [entry.strip().lower() for entry in text.split(",") if entry.strip()]
-        names = frozenset(entry for entry in entries if re.fullmatch(NAME, entry))
-        return cls(tuple(_network(entry) for entry in entries if entry not in names), names)
+        spelt = entries(text.lower())
+        names = frozenset(entry for entry in spelt if re.fullmatch(NAME, entry))
+        return cls(tuple(_network(entry) for entry in spelt if entry not in names), names)
 
     def allows(self, host: str, address: Address, port: int) -> bool:
         """May `address` be connected to, which `host` is or leads to?"""
@@ -72,6 +72,11 @@ class AllowList(NamedTuple):
     def _names(self, host: str) -> bool:
         host = host.lower().rstrip(".")
         return any(host == name or (name[0] == "." and host.endswith(name)) for name in self.names)
+
+
+def entries(text: str) -> list[str]:
+    """The entries of a list, as they are spelt."""
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
 def target(url: str) -> tuple[str, int]:

@@ -129,6 +129,13 @@ class Run(Record):
         return self.attempt == 0 and self.origin in (Origin.schedule, Origin.backfill)
 
     @property
+    def due_at(self) -> datetime:
+        """When it was to begin, but for its schedule's jitter. A backfill's run, which is of the past: at once."""
+        if self.scheduled_for is None or self.origin is Origin.backfill:
+            return self.created_at
+        return self.scheduled_for
+
+    @property
     def is_unwanted(self) -> bool:
         """Its schedule did not want it when it asked, but may still change its mind."""
         return self.status is RunStatus.pending and self.error is not None and self.error.code == UNWANTED

@@ -26,6 +26,7 @@ class FlowCall:
         output_component: id of the component whose output counts; None is all of them.
         timeout_seconds: for the whole call. LangFlow itself ends sync runs after 300.
         idempotency_key: of background jobs; LangFlow compares it across flows, so the flow's id belongs inside.
+        traceparent: the W3C header by which LangFlow's spans join a trace; None where nobody traces.
     """
 
     flow_id: str
@@ -36,6 +37,11 @@ class FlowCall:
     output_component: str | None = None
     timeout_seconds: float = 120.0
     idempotency_key: str | None = None
+    traceparent: str | None = None
+
+
+def headers(call: FlowCall) -> dict[str, str]:
+    return {"traceparent": call.traceparent} if call.traceparent is not None else {}
 
 
 def v2_body(call: FlowCall) -> dict[str, Any]:

@@ -118,7 +118,7 @@ class LangFlow:
         """
         with _hiding(calls.secrets(call.tweaks, self._key)), stopper.deadline(call.timeout_seconds):
             if self._dialect is not Dialect.langflow_v1:
-                reply = self._send("POST", RUN_V2, stopper, json=calls.v2_body(call))
+                reply = self._send("POST", RUN_V2, stopper, json=calls.v2_body(call), headers=calls.headers(call))
                 if not refusals.is_route_missing(reply):
                     return _finished(answers.from_v2(_good(reply), call.output_component))
                 if self._dialect is Dialect.lfx:
@@ -128,6 +128,7 @@ class LangFlow:
                 f"/api/v1/run/{_segment(call.flow_id)}",
                 stopper,
                 json=calls.v1_body(call),
+                headers=calls.headers(call),
             )
             return answers.from_v1(_good(reply), call.output_component)
 
@@ -146,7 +147,7 @@ class LangFlow:
             body.pop("output_ids", None)  # sync only; `poll` chooses instead
             if call.idempotency_key is not None:
                 body["idempotency_key"] = call.idempotency_key
-            return answers.job_id(_good(self._send("POST", RUN_V2, stopper, json=body)))
+            return answers.job_id(_good(self._send("POST", RUN_V2, stopper, json=body, headers=calls.headers(call))))
 
     def poll(
         self, job_id: str, output_component: str | None = None, tweaks: Mapping[str, Any] | None = None

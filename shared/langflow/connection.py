@@ -134,6 +134,7 @@ def exchange(
     transport: httpx.BaseTransport | None,
     stopper: Stopper,
     max_bytes: int = MAX_ANSWER_BYTES,
+    connect_seconds: float = CONNECT_SECONDS,
 ) -> Reply:
     """Send `request` on a connection of its own and read the whole answer. Time ends with `stopper`.
 
@@ -145,7 +146,7 @@ def exchange(
     if failure := stopper.failure():
         raise failure
     request.extensions = {
-        "timeout": {"connect": CONNECT_SECONDS},
+        "timeout": {"connect": connect_seconds},
         "trace": functools.partial(_attach, stopper),
     }
     try:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -77,9 +77,20 @@ class Cancelled:
 Outcome = Answered | Handed | Failed | Cancelled
 
 
+class Carried(NamedTuple):
+    """An attempt that is over: the run as saved, or None when somebody else had taken it over; what came of it; and its
+    page, unless a job merely goes on."""
+
+    assignment: Assignment
+    run: Run | None
+    outcome: Outcome
+    page: Attempt | None
+
+
 @dataclass(frozen=True)
 class Attempts:
-    """Carries out attempts. `connect` opens a client for a source, `chance` is the retry's jitter."""
+    """Carries out attempts. `connect` opens a client for a source, `chance` is the retry's jitter, `traceparent` the
+    header by which LangFlow's own spans join the run's trace."""
 
     runs: RunStore
     queue: RunQueue
@@ -88,9 +99,10 @@ class Attempts:
     now: Callable[[], datetime]
     chance: Callable[[], float]
     wake_after: timedelta
+    traceparent: Callable[[Run], str | None] = lambda _: None
 
-    def carry_out(self, assignment: Assignment) -> tuple[Run | None, Outcome]:
-        """Run one attempt to its end; the run as saved, or None when somebody else had taken it over."""
+    def carry_out(self, assignment: Assignment) -> Carried:
+        """Run one attempt to its end."""
         started = self.now()
         outcome = self._call(assignment)
         ended = self.now()
@@ -100,7 +112,7 @@ class Attempts:
             logger.warning("attempt.superseded", extra=about(assignment.run))
         elif not saved.is_final:
             announce([saved], self.queue, ended)
-        return saved, outcome
+        return Carried(assignment, saved, outcome, page)
 
     def _call(self, assignment: Assignment) -> Outcome:
         """What came of the call. Our own faults become failures, too: no run shall wait for its lease to end."""
@@ -168,6 +180,7 @@ class Attempts:
             output_component=settings.output_component,
             timeout_seconds=max((assignment.deadline - self.now()).total_seconds(), 0.1),
             idempotency_key=f"{assignment.version.flow_id}-{run.job_key}",
+            traceparent=self.traceparent(run),
         )
 
     def _page(self, assignment: Assignment, outcome: Outcome, started: datetime, ended: datetime) -> Attempt | None:

@@ -12,7 +12,7 @@ from shared.domain.run import Origin, Run
 from shared.domain.schedule import Schedule, run_id
 from shared.domain.workflow import Workflow
 from shared.errors import Conflict, Invalid, NotFound, Unavailable
-from shared.observability import logger
+from shared.observability import logger, those
 from shared.queue import RunQueue
 from shared.services.firing import make
 from shared.services.submission import announce, store, waiting
@@ -109,7 +109,7 @@ class Backfilling:
         kept = store(made, self.runs).runs
         if None in kept or not announce(waiting(kept), self.queue, now):
             raise Unavailable("Some runs of the backfill could not be stored and announced.")
-        logger.info("backfill.passed", extra={"backfill_id": backfill.id, "runs": len(made)})
+        logger.info("backfill.passed", extra={"backfill_id": backfill.id, **those(made)})
         return self.backfills.save(backfill, backfill_rules.passed(backfill, seen, len(made), now))
 
     def _own_runs(self, schedule: Schedule, seen: Sequence[datetime]) -> dict[datetime, Run]:

@@ -19,10 +19,10 @@ from shared.domain.run import Acknowledge, Claim, Run, RunError, RunStatus, Send
 from shared.domain.source import Source
 from shared.domain.workflow import WorkflowVersion
 from shared.errors import Delivered, SparkError, Unavailable
-from shared.observability import about, count, logger
+from shared.observability import about, count, logger, measure
 from shared.queue import RunQueue
 from shared.services.admission import Admission, Gate
-from shared.services.attempts import UPSTREAM_DOWN, Answered, Assignment, Attempts, Failed, Handed, Outcome
+from shared.services.attempts import UPSTREAM_DOWN, Answered, Assignment, Attempts, Carried, Failed, Handed, Outcome
 from shared.services.submission import announce
 from shared.services.watching import Watch, Watched
 from shared.store.runs import RunStore
@@ -40,6 +40,11 @@ Changes = dict[str, Any]
 Recheck = Callable[[Sequence[Run]], dict[str, Changes | None]]  # `rechecking.recheck`
 Enter = Callable[[Run, Overlap], bool]  # `Turnstile.enter`
 Ended = Callable[[Run], None]  # `Endings.ended`
+Trace = Callable[[Sequence[Carried], datetime], None]  # `Exporting.export`
+
+
+def tell_nobody(carried: Sequence[Carried], lease_until: datetime) -> None:
+    """The `Trace` of a deployment that has no receiver of traces."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class Executor:
     now: Callable[[], datetime]
     wake_after: timedelta
     _versions: dict[tuple[str, str, int], WorkflowVersion] = field(default_factory=dict)
+    trace: Trace = tell_nobody
 
     def execute(self, messages: Sequence[RunMessage], lease_until: datetime, worker: str, invocation: str) -> None:
         """Do what `messages` announce, all at the same time, and return when it is done.
@@ -89,7 +95,7 @@ class Executor:
         admitted = self._admit([run for run in due if run.id in contexts], contexts, lease_until)
         claimed = self._claim(self._enter(admitted, learnt), learnt, lease_until, invocation)
         self._return(admitted, claimed, contexts)
-        self._carry_out([self._assign(run, contexts[run.id], worker) for run in claimed])
+        self._carry_out([self._assign(run, contexts[run.id], worker) for run in claimed], lease_until)
 
     def _sort(self, messages: Sequence[RunMessage]) -> list[Run]:
         """The runs whose turn has come. Messages that came early are sent again, all others are forgotten."""
@@ -100,7 +106,8 @@ class Executor:
             run = found.get(id)
             match run_rules.on_message(run, turn, self.now()):
                 case Acknowledge(reason):
-                    logger.info("message.acknowledged", extra={"run_id": id[1], "turn": turn, "reason": reason})
+                    facts = {"run_id": id[1], "turn": turn, "correlation_id": original.correlation_id}
+                    logger.info("message.acknowledged", extra={**facts, "reason": reason})
                 case SendAgain(wait):
                     early.append(Delivery(original, wait))
                 case Claim(due_run):
@@ -217,6 +224,7 @@ class Executor:
         taken = [run_rules.claim(run, now, lease_until, invocation) for run in runs]
         moves = [(run, after.model_copy(update=learnt.get(run.id))) for run, after in zip(runs, taken, strict=True)]
         claimed = [run for run in self.runs.save_many(moves) if run is not None]
+        _measure_lateness(runs, claimed, now)
         lost = {(run.project_id, run.id) for run in runs} - {(run.project_id, run.id) for run in claimed}
         found = self.runs.get_many(sorted(lost), consistent=True) if lost else {}
         turns = {run.id: after.turn for run, after in moves}
@@ -244,29 +252,38 @@ class Executor:
             deadline=min(now + timeout, run.lease_until - MARGIN),
         )
 
-    def _carry_out(self, assignments: Sequence[Assignment]) -> None:
+    def _carry_out(self, assignments: Sequence[Assignment], lease_until: datetime) -> None:
         """Run all attempts at once, under watch. Returns with no thread alive."""
         if not assignments:
             return
         watched = [Watched(each.run, each.stopper) for each in assignments]
         with Watch(watched, self.runs), ThreadPoolExecutor(len(assignments), "attempt") as pool:
             futures = [pool.submit(self._carry_out_one, *pair) for pair in zip(assignments, watched, strict=True)]
-        ended = [None if future.exception() else future.result() for future in futures]
+        carried = [None if future.exception() else future.result() for future in futures]
+        ended = [each and each.run for each in carried]
         self._release(assignments, ended)
         _count_ends(ended)
+        self._trace([each for each in carried if each is not None], lease_until)
         for future in futures:
             future.result()  # what could not be written down is the caller's to know; the run's lease will end
 
-    def _carry_out_one(self, assignment: Assignment, watched: Watched) -> Run | None:
+    def _trace(self, carried: Sequence[Carried], lease_until: datetime) -> None:
+        try:
+            self.trace(carried, lease_until)
+        except Exception:  # noqa: BLE001  # the runs are saved: nothing about telling of them may give them back
+            logger.exception("traces.failed")
+            count("TracesNotExported", sum(each.run is not None for each in carried))
+
+    def _carry_out_one(self, assignment: Assignment, watched: Watched) -> Carried:
         """One attempt, and what it says about the source."""
         try:
-            saved, outcome = self.attempts.carry_out(assignment)
+            carried = self.attempts.carry_out(assignment)
         finally:
             watched.over = True
-        if saved is not None and saved.is_final:
-            self._tell(saved)
-        self._report(assignment, outcome)
-        return saved
+        if carried.run is not None and carried.run.is_final:
+            self._tell(carried.run)
+        self._report(assignment, carried.outcome)
+        return carried
 
     def _report(self, assignment: Assignment, outcome: Outcome) -> None:
         """What the outcome says about the source. The run is saved by now: a report that fails is only logged."""
@@ -309,6 +326,20 @@ def _latest_turns(messages: Iterable[RunMessage]) -> dict[tuple[str, str], tuple
 
 def _version_id(run: Run) -> tuple[str, str, int]:
     return run.project_id, run.workflow_id, run.workflow_version
+
+
+def _measure_lateness(runs: Iterable[Run], claimed: Iterable[Run], now: datetime) -> None:
+    """How long after its time each of `claimed` begins. `runs` are the same as they were before. Retries and polls have
+    begun already; their time is of our own making."""
+    due_at = {run.id: _due_at(run) for run in runs if run.started_at is None}
+    for run in claimed:
+        if run.id in due_at:
+            measure("RunLateness", max((now - due_at[run.id]).total_seconds(), 0.0))
+
+
+def _due_at(run: Run) -> datetime:
+    """`not_before` has the jitter in it, until a busy source moves it: that wait is lateness."""
+    return run.due_at if run.not_before is None or run.deferred_since is not None else run.not_before
 
 
 def _count_ends(ended: Iterable[Run | None]) -> None:

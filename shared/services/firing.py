@@ -19,7 +19,7 @@ from shared.domain.run import Origin, Run
 from shared.domain.schedule import LOOK_AHEAD, Schedule, run_id
 from shared.domain.workflow import Workflow
 from shared.errors import Invalid, NotFound
-from shared.observability import logger
+from shared.observability import logger, those
 from shared.queue import RunQueue
 from shared.services.submission import announce, store, waiting
 from shared.store.projects import ProjectStore
@@ -128,6 +128,8 @@ class Firing:
         if not announce(waiting(kept), self.queue, self.now()):
             return Fired(due=len(some), runs=new, left=len(some)), []
         stored = {run.id for run in kept if run is not None}
+        if kept:
+            logger.info("runs.fired", extra=those(run for run in kept if run is not None))
         safe = [owed for owed in some if all(run.id in stored for run in owed.runs)]
         late = [(now - (run.not_before or id_time(run.id))).total_seconds() for owed in some for run in owed.runs]
         return Fired(len(some), new, len(some) - len(safe), max([0.0, *late])), self._advance(safe)

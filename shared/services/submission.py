@@ -15,7 +15,7 @@ from shared.domain.retry import RetryPolicy
 from shared.domain.run import Origin, Run, RunStatus
 from shared.domain.workflow import Workflow
 from shared.errors import Conflict, Unavailable
-from shared.observability import logger
+from shared.observability import logger, those
 from shared.payloads import Payloads
 from shared.queue import RunQueue
 from shared.store.runs import RunStore
@@ -156,7 +156,7 @@ def announce(runs: Sequence[Run], queue: RunQueue, now: datetime) -> bool:
     try:
         queue.send([message.announce(run, run_rules.wait(run, now)) for run in runs])
     except Unavailable:
-        logger.warning("runs.not_announced", extra={"runs": [run.id for run in runs]}, exc_info=True)
+        logger.warning("runs.not_announced", extra=those(runs), exc_info=True)
         return False
     return True
 

@@ -11,7 +11,7 @@ from shared.domain.attempt import Attempt
 from shared.domain.retry import RetryPolicy
 from shared.domain.run import Resend, Run, WakeLater, WorkerLost
 from shared.errors import SparkError
-from shared.observability import about, logger
+from shared.observability import about, logger, those
 from shared.queue import RunQueue
 from shared.services.endings import Endings
 from shared.services.submission import announce
@@ -51,6 +51,8 @@ class Waker:
         resent = self._save([(run, each.run) for run, each in decisions if isinstance(each, Resend)])
         postponed = self._save([(run, each.run) for run, each in decisions if isinstance(each, WakeLater)])
         announce(resent, self.queue, now)
+        if resent:
+            logger.info("runs.resent", extra=those(resent))
         lost = [self._bring_back(run, each, now) for run, each in decisions if isinstance(each, WorkerLost)]
         return Woken(resent=len(resent), postponed=len(postponed), lost=sum(lost))
 

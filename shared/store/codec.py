@@ -16,7 +16,10 @@ from shared.errors import SchemaTooNew
 from shared.store.keys import Key
 from shared.store.table import Change, Item, Value, key_of
 
-SCHEMA = 1  # raise it when an item's meaning changes, and teach `decode` the way up from the older one
+# Raised when an item's meaning changes. `decode` then learns the way up from the older one; `stored` and `step` must
+# know in which schema an item was read: one of the older is to be written whole, since `Table.put_many` writes only
+# what differs, and would leave old values under the new number.
+SCHEMA = 1
 BOOKKEEPING = frozenset({"pk", "sk", "schema", "revision"})
 
 

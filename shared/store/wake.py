@@ -36,6 +36,15 @@ class WakeStore:
                 return
             start = page.next
 
+    def oldest(self, until: datetime) -> datetime | None:
+        """The earliest `wake_at` of all shards that is not after `until`; None: nothing is due."""
+        pages = (
+            self._table.page(keys.WAKE, shard, high=instant_text(until), limit=1, newest_first=False)
+            for shard in keys.wake_shards()
+        )
+        due = [str(item["wake_at"]) for page in pages for item in page.items]
+        return datetime.fromisoformat(min(due)) if due else None
+
 
 def _wakeup(item: Item) -> Wakeup:
     return Wakeup(keys.owner(key_of(item)), str(item["wake_at"]))

@@ -40,6 +40,22 @@ def load_kept(self, service, *rest, **settings):
 botocore.loaders.Loader.load_service_model = load_kept
 importlib.import_module(module)
 """
+# What an executor does before and with its first trace.
+BEFORE_A_TRACE = """
+from shared import wiring
+wiring.client("secretsmanager")
+wiring.executor()
+ours = ("shared.otlp", "shared.domain.tracing", "shared.services.exporting")
+found = {name for name in sys.modules if name.startswith(("opentelemetry", "google", *ours))}
+assert not found, found
+wiring.exporting()
+assert not [name for name in sys.modules if name.startswith(("opentelemetry", "google"))]
+if not wiring.settings().otlp_endpoint:
+    sys.exit()
+wiring.receiver()
+assert "opentelemetry.proto.trace.v1.trace_pb2" in sys.modules
+assert not [name for name in sys.modules if name.startswith("opentelemetry.sdk")]
+"""
 
 
 def direct(group: str) -> Iterator[Requirement]:
@@ -84,6 +100,21 @@ def test_every_function_has_a_lock_of_its_own(group: str) -> None:
 @pytest.mark.parametrize("group", [name for name in FUNCTIONS if name != "api"])
 def test_only_the_api_carries_a_web_framework(group: str) -> None:
     assert not pins(group).keys() & {"fastapi", "starlette", "mangum"}
+
+
+@pytest.mark.parametrize("group", [name for name in FUNCTIONS if name != "executor"])
+def test_only_the_executor_carries_the_words_of_traces(group: str) -> None:
+    assert not pins(group).keys() & {"opentelemetry-proto", "protobuf"}
+
+
+@pytest.mark.parametrize("endpoint", ["", "https://receiver.test"])
+def test_traces_cost_nothing_before_there_is_one_to_tell(endpoint: str) -> None:
+    """Neither where they are off, nor until a run is over: their messages are not among the imports of a cold start."""
+    code = IMPORT_AS_BUNDLED + BEFORE_A_TRACE
+    command = [sys.executable, "-c", code, " ".join(pins("executor")), " ".join(KEPT), "functions.executor.handler"]
+    environment = {"PATH": os.defpath, "AWS_DEFAULT_REGION": "us-east-1", "SPARK_OTLP_ENDPOINT": endpoint}
+    done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.mark.parametrize("tracing", ["true", "false"])

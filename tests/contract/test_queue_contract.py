@@ -122,6 +122,20 @@ def test_a_queue_that_is_missing_is_unavailable(request: pytest.FixtureRequest, 
         RunQueue(client, url).send([a_delivery(1)])
 
 
+@pytest.mark.parametrize("place", ["moto", "ministack"])
+def test_a_message_belongs_to_the_group_of_its_project(request: pytest.FixtureRequest, place: str) -> None:
+    """Fair queues: SQS keeps a project with a backlog from making others wait."""
+    client = request.getfixturevalue(f"{place}_aws").sqs
+    url = client.create_queue(QueueName=f"contract-{next(NUMBERS)}")["QueueUrl"]
+
+    RunQueue(client, url).send([a_delivery(1, project_id="one"), a_delivery(2, project_id="two")])
+
+    received = client.receive_message(QueueUrl=url, MessageSystemAttributeNames=["MessageGroupId"], **TAKE)["Messages"]
+    groups = {message.read(each["Body"]).project_id: each["Attributes"]["MessageGroupId"] for each in received}
+    assert groups == {"one": "one", "two": "two"}
+    client.delete_queue(QueueUrl=url)
+
+
 def test_a_message_that_is_refused_is_unavailable_and_the_others_are_sent() -> None:
     client = boto3.client("sqs", **ACCESS)
     failed = {"Id": "1", "SenderFault": False, "Code": "InternalError"}

@@ -6,13 +6,17 @@ and add a fixture of the new schema beside this one, which stays as it is.
 
 import base64
 import json
+import pkgutil
+from collections.abc import Iterator
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.prices import base_write_units, item_bytes
+from shared import store
 from shared.domain import run as run_rules
 from shared.domain.act import Act
 from shared.domain.api_key import ApiKey
@@ -29,13 +33,14 @@ from shared.domain.invitation import Invitation
 from shared.domain.leases import Leases
 from shared.domain.limit import Usage
 from shared.domain.login import Login
-from shared.domain.member import Member
+from shared.domain.member import Member, Owners
+from shared.domain.organization import Organization
 from shared.domain.overlap import Slot
 from shared.domain.project import Retention
 from shared.domain.record import Stored
 from shared.domain.recurrence import Kind
 from shared.domain.retry import RetryPolicy
-from shared.domain.role import Permission
+from shared.domain.role import Permission, Role
 from shared.domain.run import Origin, RunError, RunStatus
 from shared.domain.schedule import CatchUp, Overlap, run_id
 from shared.domain.second_factor import SecondFactor
@@ -43,23 +48,25 @@ from shared.domain.service_account import ServiceAccount
 from shared.domain.session import Session
 from shared.domain.signing_key import SigningKey
 from shared.domain.source import Dialect, SourceCheck
-from shared.domain.user import User
+from shared.domain.user import EmailClaim, User
 from shared.domain.workflow import FlowFacts, VersionReason, WorkflowSettings
 from shared.errors import SchemaTooNew
 from shared.services.firing import make
-from shared.store import runs
+from shared.store import keys, runs
 from shared.store.api_keys import ApiKeyStore
 from shared.store.audit import AuditFilter, AuditStore
 from shared.store.backfills import BackfillStore
-from shared.store.codec import SCHEMA
+from shared.store.codec import SCHEMA, Codec
 from shared.store.dead_letters import DeadLetterStore
 from shared.store.idempotency import IdempotencyStore
 from shared.store.identity_providers import IdentityProviderStore, IdentityStore
 from shared.store.invitations import InvitationStore
-from shared.store.limits import LimitStore
+from shared.store.limits import USAGES, LimitStore
 from shared.store.logins import LoginStore
-from shared.store.members import MemberStore
+from shared.store.members import OWNERS, MemberStore
+from shared.store.organizations import OrganizationStore
 from shared.store.projects import ProjectStore
+from shared.store.roles import RoleStore
 from shared.store.runs import RunStore
 from shared.store.schedules import ScheduleStore
 from shared.store.second_factors import SecondFactorStore
@@ -68,7 +75,7 @@ from shared.store.sessions import SessionStore
 from shared.store.signing_keys import SigningKeyStore
 from shared.store.sources import SourceStore
 from shared.store.table import Change, Item, to_wire
-from shared.store.users import UserStore
+from shared.store.users import CLAIMS, UserStore
 from shared.store.workflows import WorkflowStore
 from tests.fakes import NOON, Clock, MemoryTable
 from tests.world import LEASE, WAKE_AFTER, a_project, a_run, a_schedule, a_source, a_version, a_workflow, id_of
@@ -427,6 +434,27 @@ RECORDS: dict[str, Stored] = {
         refused=3,
         expires_at=LATER.replace(microsecond=0),
     ),
+    "organization": Organization(id="org_1", name="Größe", created_by=id_of("usr", 1), created_at=LATER),
+    "role": Role(
+        id=id_of("rol", 1),
+        organization_id="org_1",
+        name="on call",
+        allow=(Permission.runs_read, Permission.runs_cancel),
+        deny=(Permission.runs_create,),
+        created_by=id_of("usr", 1),
+        created_at=LATER,
+    ),
+    "owners of an organization": Owners(organization_id="org_1", user_ids=(id_of("usr", 1), id_of("usr", 2))),
+    "e-mail address": EmailClaim(email="ann@example.com", user_id=id_of("usr", 1)),
+    "first owner": EmailClaim(email="ann@example.com", user_id=id_of("usr", 1)),
+    "requests of a key": Usage(
+        id=f"KEY#{id_of('key', 1)}",
+        minute=31_557_600,
+        minute_count=5,
+        day=21_915,
+        day_count=70,
+        expires_at=LATER.replace(microsecond=0),
+    ),
     "signing key": SigningKey(
         kid=id_of("sig", 1),
         period=730,
@@ -489,6 +517,12 @@ def read(table: Any, kind: str) -> Any:
         "session of an identity provider": lambda: SessionStore(table).get(id_of("usr", 1), id_of("ses", 2)),
         "member by an identity provider": lambda: MemberStore(table).get("default", id_of("usr", 2)),
         "refusals of an address": lambda: LimitStore(table).refusals(None, None, limit=1).items[0],
+        "organization": lambda: OrganizationStore(table).get("org_1"),
+        "role": lambda: RoleStore(table).get("org_1", id_of("rol", 1)),
+        "owners of an organization": lambda: OWNERS.decode(table.get(keys.owners("org_1"))),
+        "e-mail address": lambda: CLAIMS.decode(table.get(keys.email("ann@example.com"))),
+        "first owner": lambda: CLAIMS.decode(table.get(keys.first_owner())),
+        "requests of a key": lambda: USAGES.decode(table.get(keys.limit(f"KEY#{id_of('key', 1)}"))),
         "signing key": lambda: SigningKeyStore(table).find(730),
     }
     return readers[kind]()
@@ -504,6 +538,20 @@ def a_table(items: list[Item]) -> MemoryTable:
 def test_the_fixture_holds_every_kind_of_item() -> None:
     assert set(stored()) == set(RECORDS)
     assert all(item["schema"] == 1 for item in stored().values())
+
+
+def test_no_kind_of_record_is_without_an_item_in_the_fixture() -> None:
+    """Each store has its codec; whoever adds one adds an item that later versions have to read."""
+    assert {type(record) for record in RECORDS.values()} == {codec._model for codec in codecs()}
+
+
+def codecs() -> Iterator[Codec[Any]]:
+    """Those of all stores: module by module, and class by class."""
+    for found in pkgutil.iter_modules(store.__path__, f"{store.__name__}."):
+        module = import_module(found.name)
+        classes = [each for each in vars(module).values() if isinstance(each, type)]
+        for owner in (module, *classes):
+            yield from (each for each in vars(owner).values() if isinstance(each, Codec))
 
 
 @pytest.mark.parametrize("kind", RECORDS)

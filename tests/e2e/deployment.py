@@ -1,6 +1,7 @@
 """A deployed Spark, as its users and its operators see it."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -18,15 +19,21 @@ from cli.config import normal_url
 from cli.local import ports
 from cli.local.clients import ACCESS_KEY
 from cli.local.stack import Stack, down, up
+from tests.e2e.localstack import localstack
 
 EVENTS = Path(__file__).parents[2] / "events"
 STACK = "spark"
 FINAL = {"completed", "failed", "cancelled", "skipped"}
+# What the tests run on, where AWS_ENDPOINT_URL does not say what is deployed already: "ministack" or "localstack".
+EMULATOR = os.environ.get("SPARK_E2E_STACK", "ministack")
 
 
 @dataclass
 class Deployment:
-    """`api` has the key and the base path; `emulator_pid` is None where we did not start the emulator."""
+    """`api` has the key and the base path; `emulator_pid` is None where we did not start the emulator.
+
+    `patience` is how many seconds anything is waited for at most: little, where it is expected not to come.
+    """
 
     api_url: str
     api_key: str
@@ -34,14 +41,16 @@ class Deployment:
     outputs: dict[str, str]
     session: Session
     emulator_pid: int | None
+    patience: float = math.inf
 
     def client(self, service: str) -> Any:
         return self.session.client(service)
 
-    def tick(self, **event: Any) -> dict[str, Any]:
-        """Run the minute tick now; `event` says more than EventBridge does."""
+    def tick(self, qualifier: str = "", **event: Any) -> dict[str, Any]:
+        """Run the minute tick now, as EventBridge does with the qualifier ":live"; `event` says more than it does."""
         payload = json.dumps({**json.loads((EVENTS / "eventbridge_tick.json").read_text()), **event}).encode()
-        answer = self.client("lambda").invoke(FunctionName=self.outputs["TickFunctionName"], Payload=payload)
+        name = self.outputs["TickFunctionName"] + qualifier
+        answer = self.client("lambda").invoke(FunctionName=name, Payload=payload)
         assert "FunctionError" not in answer, answer["Payload"].read()
         said: dict[str, Any] = json.loads(answer["Payload"].read())
         return said
@@ -58,11 +67,15 @@ class Deployment:
 
     def until(self, id: str, wanted: Callable[[dict[str, Any]], bool], seconds: float = 60) -> dict[str, Any]:
         """The run as soon as it is as wanted."""
-        deadline = time.monotonic() + seconds
+        deadline = self.deadline(seconds)
         while not wanted(run := self.run(id)):
             assert time.monotonic() < deadline, f"not so after {seconds} s: {run}"
             time.sleep(0.2)
         return run
+
+    def deadline(self, seconds: float) -> float:
+        """Until when to wait for something that takes `seconds` at most, on the clock of `time.monotonic`."""
+        return time.monotonic() + min(seconds, self.patience)
 
     def ended(self, id: str, seconds: float = 60) -> dict[str, Any]:
         return self.until(id, lambda run: run["status"] in FINAL, seconds)
@@ -101,30 +114,46 @@ def _runs(process: psutil.Process, function: str) -> bool:
 def deployment(state_dir: Path, parameters: dict[str, str], *, enforce_iam: bool = False) -> Iterator[Deployment]:
     """The stack behind AWS_ENDPOINT_URL, or one of our own that ends with us."""
     if endpoint := os.environ.get("AWS_ENDPOINT_URL"):
-        yield _connect(endpoint, os.environ.get("SPARK_URL"), None)
+        yield connect(endpoint, os.environ.get("SPARK_URL"), None)
+        return
+    if EMULATOR == "localstack":
+        with localstack(state_dir, parameters) as (endpoint, pid):
+            yield connect(endpoint, None, pid)
         return
     stack = Stack(port=ports.free(), state_dir=state_dir, parameters=parameters, enforce_iam=enforce_iam)
     try:
         running = up(stack)
         pid = int(json.loads(stack.layout.pid_file.read_text())["pid"])
-        yield _connect(running.endpoint_url, running.api_url, pid)
+        yield connect(running.endpoint_url, running.api_url, pid)
     finally:
         down(stack, wipe=True)
 
 
-def _connect(endpoint: str, api_url: str | None, pid: int | None) -> Deployment:
+def connect(endpoint: str, api_url: str | None, pid: int | None) -> Deployment:
     """What is deployed at `endpoint`, read from its stack's outputs; `api_url` where they name another address."""
-    session = _session(endpoint)
+    session = session_of(endpoint)
     described = session.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
     url = normal_url(api_url or outputs["ApiUrl"])
     secret = session.client("secretsmanager").get_secret_value(SecretId=outputs["BootstrapSecretArn"])["SecretString"]
     key = "spk_{key_id}_{secret}".format(**json.loads(secret))
-    api = httpx.Client(base_url=f"{url}/api/v1", headers={"X-API-Key": key}, timeout=60, trust_env=False)
+    base, host = _address(endpoint, url)
+    headers = {"X-API-Key": key, **host}
+    api = httpx.Client(base_url=f"{base}/api/v1", headers=headers, timeout=60, trust_env=False)
     return Deployment(url, key, api, outputs, session, pid)
 
 
-def _session(endpoint: str) -> Session:
+def _address(endpoint: str, url: str) -> tuple[str, dict[str, str]]:
+    """Where to send requests, and the header that says which API or function URL they are for.
+
+    An emulator tells them apart by a host name below its own, which no name server may know.
+    """
+    host = url.removeprefix("http://")
+    local = host != url and (".lambda-url." in host or ".execute-api." in host)
+    return (endpoint, {"Host": host}) if local else (url, {})
+
+
+def session_of(endpoint: str) -> Session:
     """As the account's owner. It learns its endpoint from the environment, where no other stack shall find it."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_ENDPOINT_URL", endpoint)

@@ -1,17 +1,12 @@
 """What goes wrong in the world, and what becomes of the runs. Real processes, real time."""
 
 import signal
-import subprocess
-import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
 
-from cli.local import ports
 from tests.e2e.deployment import FINAL, Deployment
-from tests.stub_langflow import ECHO, StubLangFlow
+from tests.stub_langflow import StubLangFlow
 
 
 def ticking(spark: Deployment, id: str, seconds: float) -> dict:
@@ -102,39 +97,3 @@ def test_a_message_delivered_many_times_runs_once(spark: Deployment, echo: str, 
 
     assert ended["attempt"] == 1
     assert stub.calls()["total"] == 1
-
-
-def test_fifty_runs_outlive_a_minute_without_langflow(spark: Deployment) -> None:
-    port = ports.free()
-    with _langflow(port):
-        source = spark.add_source("moody", f"http://127.0.0.1:{port}")
-        workflow = spark.import_flow(source, ECHO)
-    inputs = [f"patient {number}" for number in range(50)]
-
-    made = spark.submit_many(workflow, inputs)
-    time.sleep(60)
-    waiting = [spark.run(run["id"]) for run in made]
-    with _langflow(port), ThreadPoolExecutor(8) as pool:
-        ended = list(pool.map(lambda run: spark.ended(run["id"], 150), made))
-
-    assert {run["status"] for run in waiting} == {"pending"}
-    assert {run["status"] for run in ended} == {"completed"}
-    assert max(run["attempt"] for run in ended) <= 3
-
-
-class _langflow:  # noqa: N801  # reads as a verb: with langflow on this port
-    """The stub as a process of its own, so that its port can go away and come back."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-
-    def __enter__(self) -> None:
-        command = [sys.executable, "-m", "tests.stub_langflow", "--port", str(self._port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert self._process.stdout is not None
-        self._process.stdout.readline()
-        httpx.get(f"http://127.0.0.1:{self._port}/health", trust_env=False).raise_for_status()
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.communicate()

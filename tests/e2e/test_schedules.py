@@ -1,16 +1,12 @@
-"""Schedules on a running stack, in real time: what fires, when, how often, and what stops it."""
+"""Schedules on a running stack, in real time: what fires, when, and what stops it."""
 
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from tests.e2e.deployment import Deployment
-from tests.stub_langflow import ECHO, StubLangFlow
-
-WATCHED = timedelta(minutes=2)
+from tests.stub_langflow import StubLangFlow
 
 
 def instant(text: str) -> datetime:
@@ -44,28 +40,6 @@ def wait(until: datetime) -> None:
     time.sleep(max((until - datetime.now(UTC)).total_seconds(), 0))
 
 
-@pytest.mark.timeout(300)
-def test_for_two_minutes_none_is_missed_and_none_fires_twice(spark: Deployment, echo: str, stub: StubLangFlow) -> None:
-    interval = create(spark, echo, kind="interval", expression="5s", input="every five seconds")
-    once = create(spark, echo, kind="once", expression="in 10s", input="once, in ten seconds")
-    wait(instant(interval["created_at"]) + WATCHED + timedelta(seconds=2))
-    spark.api.post(f"/schedules/{interval['id']}/pause", json={}).raise_for_status()  # so that the counting has an end
-    began = instant(interval["created_at"]).replace(microsecond=0)
-    time.sleep(8)
-
-    due = [began + timedelta(seconds=5 * n) for n in range(1, WATCHED // timedelta(seconds=5) + 1)]
-    fired = [run for run in runs(spark, interval["id"]) if instant(run["scheduled_for"]) <= due[-1]]
-    (single,) = runs(spark, once["id"])
-
-    assert sorted(instant(run["scheduled_for"]) for run in fired) == due
-    assert Counter((run["status"], run["attempt"]) for run in [*fired, single]) == {("completed", 1): len(due) + 1}
-    calls = stub.calls()["calls"][ECHO]
-    assert calls["once, in ten seconds"] == 1
-    assert calls["every five seconds"] == len([run for run in runs(spark, interval["id"]) if run["attempt"]])
-    assert schedule(spark, once["id"])["state"] == "finished"
-    assert schedule(spark, interval["id"])["failed_in_a_row"] == 0
-
-
 def test_a_pause_stops_what_has_not_started(spark: Deployment, echo: str) -> None:
     made = create(spark, echo, kind="interval", expression="4s")
     paused = spark.api.post(f"/schedules/{made['id']}/pause", json={"reason": "enough"}).raise_for_status().json()
@@ -95,7 +69,7 @@ def test_runs_that_may_not_overlap_wait_for_each_other(spark: Deployment, echo: 
     made = create(spark, echo, kind="interval", expression="1s", overlap="skip", max_runs=6)
     wait(instant(made["created_at"]) + timedelta(seconds=12))
 
-    done = runs(spark, made["id"])
+    done = [spark.ended(run["id"]) for run in runs(spark, made["id"])]
     by_status = Counter(run["status"] for run in done)
 
     assert by_status.keys() == {"completed", "skipped"}

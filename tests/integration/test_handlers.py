@@ -2,8 +2,9 @@
 
 import io
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from shared.domain.workflow import WorkflowSettings
 from shared.observability import logger
 from tests.fakes import NOON
 from tests.integration.conftest import Aws
+from tests.integration.denials import acting_as
 from tests.stub_langflow import ECHO, StubLangFlow
 from tests.world import a_project, a_run, a_schedule, a_source, a_version, a_workflow
 
@@ -34,6 +36,7 @@ GONE = "00000000-0000-4000-8000-0000000000ff"
 PAST = NOON.replace(year=2020)
 
 Event = dict[str, Any]
+Handler = Callable[[Event, Any], Any]
 
 
 def event(name: str) -> Event:
@@ -44,12 +47,30 @@ def event(name: str) -> Event:
 def context(seconds: float = 60) -> Any:
     return SimpleNamespace(
         function_name="spark-executor",
+        function_version="7",
         memory_limit_in_mb=1024,
         invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:spark-executor",
         aws_request_id="11111111-2222-3333-4444-555555555555",
         log_stream_name="2030/01/01/[$LATEST]0",
         get_remaining_time_in_millis=lambda: int(seconds * 1000),
     )
+
+
+@pytest.fixture(autouse=True)
+def roles(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each handler is refused what template.yaml denies its role in the table."""
+    handlers = {"executor": executor, "tick": tick, "dead_letters": dead_letters}
+    roles = {"executor": "ExecutorFunction", "tick": "TickFunction", "dead_letters": "DeadLettersFunction"}
+    for name, handler in handlers.items():
+        monkeypatch.setitem(globals(), name, acting(roles[name], handler, aws))
+
+
+def acting(role: str, handler: Handler, aws: Aws) -> Handler:
+    def act(event: Event, context: Any) -> Any:
+        with acting_as(role, aws.dynamodb):
+            return handler(event, context)
+
+    return act
 
 
 @pytest.fixture(scope="module")
@@ -274,8 +295,28 @@ def test_an_executor_counts_and_logs_what_it_did(
     lines = [json.loads(line) for line in log.getvalue().splitlines()]
     (saved,) = [line for line in lines if line["message"] == "run.saved"]
     assert (saved["run_id"], saved["correlation_id"], saved["status"]) == (run().id, "c-1", "completed")
-    assert '"RunsCompleted":[1.0]' in capsys.readouterr().out
+    counted = capsys.readouterr().out
+    assert '"RunsCompleted":[1.0]' in counted
+    assert '"RunLateness":[' in counted
     assert "lf-secret-key" not in log.getvalue()
+
+
+def test_a_batch_that_fails_is_counted_for_lambda_takes_it_for_a_success(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(wiring, "executor", fails)
+
+    answer = executor(event("sqs_run.json"), context())
+
+    assert len(answer["batchItemFailures"]) == 1
+    counted = capsys.readouterr().out
+    assert '"BatchesFailed":[1.0]' in counted
+    assert '"version":"7"' in counted
+    assert '"FailuresOfVersion":[1.0]' in counted
+
+
+def fails() -> None:
+    raise RuntimeError("unforeseen")
 
 
 # ------------------------------------------------------------------------------------------------ tick
@@ -298,6 +339,16 @@ def test_a_tick_sends_what_waits_and_ends_what_was_lost(langflow: StubLangFlow, 
     assert [run(number).status for number in (1, 2, 3, 4)] == ["pending", "pending", "running", "pending"]
 
 
+@pytest.mark.parametrize(("more", "name"), [({}, "Ticks"), ({"shard": "03"}, "ShardTicks")])
+def test_a_shard_that_was_handed_on_does_not_count_as_a_tick(
+    aws: Aws, capsys: pytest.CaptureFixture[str], more: Event, name: str
+) -> None:
+    """Else it would cover for ticks that are gone."""
+    tick({**event("eventbridge_tick.json"), **more}, context())
+
+    assert re.findall(r'"((?:Shard)?Ticks)":\[1.0\]', capsys.readouterr().out) == [name]
+
+
 def test_a_tick_without_time_leaves_the_rest_to_the_next(langflow: StubLangFlow, aws: Aws) -> None:
     store(a_run(1, wake_at=PAST))
 
@@ -306,6 +357,17 @@ def test_a_tick_without_time_leaves_the_rest_to_the_next(langflow: StubLangFlow,
 
 
 # ------------------------------------------------------------------------------------------------ dead letters
+
+
+def test_a_dead_message_that_cannot_be_dealt_with_is_counted_and_comes_again(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(wiring, "dead_letters", fails)
+
+    answer = dead_letters(event("dlq_run.json"), context())
+
+    assert len(answer["batchItemFailures"]) == 1
+    assert '"MessagesNotBuried":[1.0]' in capsys.readouterr().out
 
 
 def test_a_run_from_the_dead_letter_queue_is_given_back_and_in_the_end_given_up(aws: Aws) -> None:

@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -437,8 +438,16 @@ class TlsServer:
 
     def answer(self, accepted: socket.socket) -> None:
         with self._serving.wrap_socket(accepted, server_side=True) as encrypted:
-            self.request = encrypted.recv(65536)
+            while not whole(self.request):  # who closes with something unread resets the connection
+                self.request += encrypted.recv(65536)
             encrypted.sendall(b"HTTP/1.1 418 Teapot\r\nContent-Length: 0\r\n\r\n")
+
+
+def whole(request: bytes) -> bool:
+    """Whether a request has come with all of its body."""
+    head, blank, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    return bool(blank) and len(body) >= int(length[1] if length else 0)
 
 
 def self_signed(directory: Path, subject: x509.GeneralName = THIS_MACHINE) -> tuple[Path, Path]:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.domain import recurrence, zones
@@ -212,7 +212,6 @@ TEXTS = st.text(max_size=210) | st.text("0123456789*/-,#?LWRHh@lwr() \tMONJANtue
 FIELDS = st.text("0123456789*/-,#?LWRHlmonsujaf()", min_size=1, max_size=6)
 
 
-@settings(deadline=None)
 @given(expression=TEXTS | st.lists(FIELDS, min_size=5, max_size=6).map(" ".join), at=INSTANTS)
 @example(expression="0 0 29 2 *", at=datetime(9999, 12, 26, 23, tzinfo=UTC))
 def test_any_text_is_a_recurrence_or_a_value_error(expression: str, at: datetime) -> None:
@@ -229,7 +228,6 @@ def test_any_text_is_a_recurrence_or_a_value_error(expression: str, at: datetime
             assert explain(found)
 
 
-@settings(deadline=None)
 @given(name=TEXTS)
 def test_any_text_is_a_zone_or_a_value_error(name: str) -> None:
     with suppress(ValueError):

@@ -1,11 +1,14 @@
 """How the real clients are built."""
 
+import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from shared import wiring
 from shared.domain.outbound import AllowList
+from shared.errors import NotExported
 from shared.settings import settings
 from tests.world import a_source
 
@@ -41,6 +44,14 @@ def test_links_name_the_endpoint_where_one_is_set(monkeypatch: pytest.MonkeyPatc
     assert wiring.payloads().link("keep/x.json").startswith("http://127.0.0.1:4566/payloads/keep/x.json?")
 
 
+def test_chance_is_not_what_a_seed_makes_of_it() -> None:
+    """Environments that start from one snapshot begin with the same seed; their runs shall not come back as one."""
+    random.seed(1)
+    first = wiring.chance()
+    random.seed(1)
+    assert wiring.chance() != first
+
+
 @pytest.mark.parametrize("name", ["executor", "firing", "scheduling", "backfilling", "ticker", "turnstile", "endings"])
 def test_everything_is_built_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_TABLE", "spark")
@@ -50,6 +61,41 @@ def test_everything_is_built_once(name: str, monkeypatch: pytest.MonkeyPatch) ->
 
     assert getattr(wiring, name)() is built
     assert all(part is not None for name, part in vars(built).items() if name != "sleep")
+
+
+def test_a_receiver_of_traces_that_cannot_be_made_is_found_when_there_is_something_to_send(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not before: an executor without one executes runs."""
+    monkeypatch.setenv("SPARK_OTLP_ENDPOINT", "https://u:sekret@receiver.test")
+    monkeypatch.setenv("SPARK_RUN_QUEUE_URL", "https://sqs.test/1/runs")
+    assert wiring.executor() is not None
+    exporting = wiring.exporting()
+    with pytest.raises(NotExported, match="OtlpEndpoint is no address"):
+        exporting.send([])
+
+
+def test_a_receiver_without_a_secret_asks_no_secrets_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(wiring.boto3, "client", lambda service, **_: made.append(service))
+    assert (wiring.receiver_headers(), made) == ({}, [])
+
+
+def test_logins_wait_longer_for_a_secret_than_traces_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_OTLP_SECRET_ID", "arn")
+    asked: list[Any] = []
+
+    def keep(service: str, config: Any) -> Any:
+        asked.append(config)
+        raise NotExported("enough seen")
+
+    usual = wiring.client("secretsmanager")._client_config
+    monkeypatch.setattr(wiring.boto3, "client", keep)
+    with pytest.raises(NotExported, match="enough seen"):
+        wiring.receiver_headers()
+    (hurried,) = asked
+    assert (usual.read_timeout, usual.retries["total_max_attempts"]) == (10, 4)
+    assert (hurried.read_timeout, hurried.retries["total_max_attempts"]) == (2, 2)
 
 
 def test_clients_of_langflow_call_what_the_deployment_allows(monkeypatch: pytest.MonkeyPatch) -> None:

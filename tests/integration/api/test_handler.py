@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from functions.api.handler import handler
 from shared import wiring
@@ -70,6 +71,25 @@ def test_what_was_counted_is_reported(
     monkeypatch.setattr(RunStore, "list", counted)
     sent("api_list_runs")
     assert '"Looks":[1.0]' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ZeroDivisionError(), 500), (ClientError({"Error": {"Code": "AccessDenied"}}, "Query"), 503)]
+)
+def test_a_request_that_fails_is_counted_by_the_version_of_the_code(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, status: int
+) -> None:
+    """To Lambda the answer is a success; the deployment of new code that gives such is to be taken back."""
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(RunStore, "list", fails)
+    assert sent("api_list_runs")[0]["statusCode"] == status
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "FailuresOfVersion" in line)
+    counted = json.loads(line)
+    assert counted["version"] == CONTEXT.function_version
+    assert {*counted["_aws"]["CloudWatchMetrics"][0]["Dimensions"][0]} == {"service", "version"}
 
 
 def test_every_sample_event_of_the_api_is_used() -> None:

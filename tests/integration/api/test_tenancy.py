@@ -31,7 +31,7 @@ OF_THE_ORGANIZATION = (
     "/identity-providers",
     "/audit",
 )
-OF_THE_DEPLOYMENT = {"list_refusals"}
+OF_THE_DEPLOYMENT = {"list_refusals", "get_deployment"}
 """What belongs to no organization, and is shown to the first one alone."""
 GUARDED = [each for each in operations() if each.permissions]
 NAMING = [each for each in GUARDED if each.parameters]

@@ -173,7 +173,9 @@ def test_a_workflow_is_made_by_hand_changed_and_rolled_back(spark: Spark, echo: 
 
 
 def test_a_workflow_is_shown_synced_and_switched_off(spark: Spark, echo: Json) -> None:
-    assert spark("workflow", "sync", "Stub 1").stdout == spark("workflow", "get", echo["id"]).stdout
+    assert document(spark("workflow", "sync", "Stub 1", "--json")) == document(
+        spark("workflow", "get", echo["id"], "--json")
+    )
     spark("workflow", "update", "Stub 1", "--disable")
     assert "disabled" in spark("workflow", "run", "Stub 1", "x", exits=4).stderr
 
@@ -369,3 +371,31 @@ def test_the_audit_log_is_verified_and_whoever_laid_hands_on_the_table_is_found_
         if entry["kind"]["S"] == "source":
             aws.dynamodb.delete_item(TableName=aws.table, Key={"pk": entry["pk"], "sk": entry["sk"]})
     assert "All of it is gone" in spark("audit", "verify", exits=1).stdout
+
+
+# ---------------------------------------------------------------- the doctor
+
+
+def test_the_doctor_understands_what_the_api_says(spark: Spark, echo: Json) -> None:
+    spark("schedule", "create", "Daily", "--workflow", "Stub 1", "--cron", "0 9 * * *", "--input", "x")
+    spark("project", "create", "Second", "--retention-days", "0")
+    config.save_profile("test", "http://127.0.0.1:4566", API_KEY)  # its stage is local, so that is where it has to be
+    found: dict[str, list[Json]] = {}
+    for finding in document(spark("doctor", "--json", exits=0))["findings"]:
+        found.setdefault(finding["check"], []).append(finding)
+    levels = {check: [finding["level"] for finding in findings] for check, findings in found.items()}
+    for check in ("reachable", "ready", "tick", "outbound", "dead letters", "sources", "schedules"):
+        assert levels[check] == ["ok"], found[check]
+    assert levels["key"] == levels["keys"] == levels["retention"] == ["warn"]
+    assert "Second keep runs for good" in found["retention"][0]["said"]
+    assert levels["settings"] == levels["second factor"] == levels["stack"] == levels["clock"] == ["skipped"]
+    config.save_profile("test", "https://api.test", API_KEY)
+    there = document(spark("doctor", "--json", exits=1))["findings"]
+    assert [each["check"] for each in there if each["level"] == "fail"] == ["outbound", "settings"]
+
+
+def test_the_doctor_without_a_key_sees_health_alone(spark: Spark) -> None:
+    config.save_profile("test", "https://api.test", "")
+    levels = {each["check"]: each["level"] for each in document(spark("doctor", "--json"))["findings"]}
+    assert levels.pop("reachable") == levels.pop("ready") == "ok"
+    assert set(levels.values()) == {"skipped"}

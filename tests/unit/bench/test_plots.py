@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import plots
-from bench.plots import Line, log_plot
+from bench.plots import Line, log_plot, time_plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 FLAT = Line("items <read>", [(1_000, 36), (10_000, 36), (100_000, 36)])
@@ -43,3 +43,14 @@ def test_the_axis_ends_at_a_round_figure(value: float, top: float) -> None:
 
 def test_a_plot_of_one_total_can_be_drawn() -> None:
     assert drawn(Line("requests", [(1_000, 34)])).tag == f"{SVG}svg"
+
+
+def test_over_time_a_line_has_its_points_and_no_figures() -> None:
+    line = Line("backlog", [(0, 100), (50, 50), (100, 0)])
+    plot = ElementTree.fromstring(time_plot("A burst", "seconds", "runs", [line], "made up"))
+    (drawn_line,) = plot.iter(f"{SVG}polyline")
+    xs = [float(point.split(",")[0]) for point in drawn_line.attrib["points"].split()]
+    texts = {text.text for text in plot.iter(f"{SVG}text")}
+    assert xs[1] - xs[0] == pytest.approx(xs[2] - xs[1], abs=0.2)
+    assert not list(plot.iter(f"{SVG}circle"))
+    assert {"0", "20", "100", "backlog"} <= texts

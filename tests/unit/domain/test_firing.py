@@ -294,7 +294,7 @@ def by_the_book(schedule: Schedule, now: datetime, ahead: timedelta) -> tuple[li
 
 
 @given(settings=INTERVALS | CRONS, late=st.integers(0, 30_000_000), ahead=st.sampled_from([0, 150]))
-@examples(max_examples=300, deadline=None)
+@examples(max_examples=300)
 def test_short_cuts_and_chunks_change_nothing(settings: dict[str, Any], late: int, ahead: int) -> None:
     schedule = a_schedule(**settings)
     now, look = NOON + timedelta(milliseconds=late), seconds(ahead)
@@ -316,7 +316,7 @@ def test_short_cuts_and_chunks_change_nothing(settings: dict[str, Any], late: in
     settings=INTERVALS | CRONS,
     ticks=st.lists(st.integers(1, 900), min_size=1, max_size=30),
 )
-@examples(max_examples=100, deadline=None)
+@examples(max_examples=100)
 def test_ticks_at_any_distance_below_five_minutes_fire_each_occurrence_once(
     settings: dict[str, Any], ticks: list[int]
 ) -> None:
@@ -604,7 +604,7 @@ def test_the_next_fire_is_none_that_an_edit_or_a_resume_has_left_behind() -> Non
 
 
 @given(settings=INTERVALS | CRONS, at=st.integers(0, 3000), later=st.integers(0, 3000))
-@examples(max_examples=100, deadline=None)
+@examples(max_examples=100)
 def test_the_next_fire_is_the_next_run_that_starts(settings: dict[str, Any], at: int, later: int) -> None:
     """Whenever it was last evaluated, and whenever it is asked."""
     schedule = a_schedule(**settings)

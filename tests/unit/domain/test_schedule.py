@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -33,7 +32,6 @@ def test_jitter_is_the_same_each_time_and_differs_between_schedules_and_occurren
 
 
 @given(number=st.integers(0, 1000), longest=st.integers(0, 86_400), minute=st.integers(0, 10_000))
-@examples(deadline=None)
 def test_jitter_is_whole_seconds_below_its_limit_and_ends_before_the_next_occurrence(
     number: int, longest: int, minute: int
 ) -> None:

@@ -98,7 +98,7 @@ def test_is_occurrence_knows_bounds_and_exclusions(minute: int, expected: bool) 
     exclude=st.lists(st.sampled_from(["2030-01-01", "2030-01-02", "2030-01-01T13:00:00Z", "2030-01-01T12:05:00Z"])),
     after=st.integers(-1200, 1200),
 )
-@examples(max_examples=150, deadline=None)
+@examples(max_examples=150)
 def test_occurrences_and_is_occurrence_and_count_agree(
     kind: tuple[str, str], zone: str, start: int | None, end: int | None, exclude: list[str], after: int
 ) -> None:

@@ -66,6 +66,17 @@ def test_the_key_and_the_correlation_id_travel_as_headers() -> None:
     assert "authorization" not in headers
 
 
+@pytest.mark.parametrize("header", ["00-aa-bb-01", None])
+def test_a_trace_is_named_to_whatever_runs_a_flow(header: str | None) -> None:
+    """Runs of both APIs and jobs; where there is no trace, nothing."""
+    call = FlowCall(ECHO, traceparent=header)
+    v2, v1, job = (always(200, body) for body in (completed(ECHO, ""), V1_ANSWER, {"job_id": "j-1"}))
+    v2.client().run(call, Stopper())
+    v1.client(Dialect.langflow_v1).run(call, Stopper())
+    job.client().submit(call)
+    assert [wire.requests[0].headers.get("traceparent") for wire in (v2, v1, job)] == [header] * 3
+
+
 def test_a_source_without_a_key_gets_none() -> None:
     wire = always(200, completed(ECHO, ""))
     wire.client(key=None).run(FlowCall(ECHO), Stopper())

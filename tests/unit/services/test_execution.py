@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from shared.domain.source import SourceStatus
 from shared.domain.workflow import WorkflowSettings
 from shared.errors import Delivered, FlowFailure
 from shared.langflow import FlowAnswer
+from shared.services import execution
 from shared.store.table import Item
 from tests.fakes import NOON
 from tests.world import (
@@ -41,6 +43,54 @@ def run_once(world: World, **changes: Any) -> Run:
     (run,) = world.put(a_run(**changes))
     world.execute([a_message(run)])
     return world.run(run)
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds"),
+    [
+        ({"created_at": NOON - timedelta(seconds=3)}, 3.0),
+        ({"created_at": NOON - timedelta(hours=1), "not_before": NOON - timedelta(seconds=2)}, 2.0),
+        ({"created_at": NOON, "not_before": NOON + timedelta(milliseconds=500)}, 0.0),
+        ({"created_at": NOON, "scheduled_for": NOON - timedelta(seconds=90)}, 90.0),
+        ({"created_at": NOON - timedelta(seconds=90), "not_before": NOON, "deferred_since": NOON - timedelta(1)}, 90.0),
+    ],
+    ids=["at once", "at its time", "a moment early", "made late", "its source was busy"],
+)
+def test_a_run_is_as_late_as_it_begins_after_its_time(
+    times: dict[str, Any], seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[tuple[str, float]] = []
+    monkeypatch.setattr(execution, "measure", lambda *metric: measured.append(metric))
+
+    run_once(World(), **times)
+
+    assert measured == [("RunLateness", seconds)]
+
+
+def test_a_run_that_has_begun_is_not_late_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries and polls are punctual, as they name their time themselves: they would hide the runs that wait."""
+    measured: list[tuple[str, float]] = []
+    monkeypatch.setattr(execution, "measure", lambda *metric: measured.append(metric))
+
+    run_once(World(), attempt=1, started_at=NOON - timedelta(hours=1))
+
+    assert measured == []
+
+
+def test_a_run_that_cannot_be_told_of_is_over_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: dict[str, int] = {}
+    monkeypatch.setattr(execution, "count", lambda name, number=1: counts.update({name: number}))
+    world = World()
+    (run,) = world.put(a_run())
+
+    world.execute([a_message(run)], replace(world.executor(), trace=fails))
+
+    assert world.run(run).status == "completed"
+    assert (counts["RunsCompleted"], counts["TracesNotExported"]) == (1, 1)
+
+
+def fails(*_: Any) -> None:
+    raise ImportError("a wheel that is broken")
 
 
 def test_a_run_completes_with_its_output_on_its_page() -> None:

@@ -24,6 +24,8 @@ class Aws:
     stack: dict[str, Any] | None = None
     submissions: list[str] = field(default_factory=list)
     uploads: list[str] = field(default_factory=list)
+    template_url: str = ""
+    meta: Any = field(default_factory=lambda: SimpleNamespace(endpoint_url="http://emulator"))
 
     def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
         if self.stack is None:
@@ -36,6 +38,7 @@ class Aws:
         if self.refusal:
             raise ClientError({"Error": {"Code": "ValidationError", "Message": self.refusal}}, kind)
         self.submissions.append(kind)
+        self.template_url = settings["TemplateURL"]
         outputs = [{"OutputKey": "TableName", "OutputValue": TABLE}]
         self.stack = {"StackStatus": f"{kind}_IN_PROGRESS", "Tags": settings["Tags"], "Outputs": outputs}
 
@@ -74,7 +77,15 @@ def deploy(aws: Aws, template: Any = None, **values: str) -> dict[str, str]:
 def test_a_new_stack_is_created_and_its_items_expire() -> None:
     aws = Aws()
     assert deploy(aws) == {"TableName": TABLE}
-    assert (aws.submissions, aws.uploads, aws.ttl) == (["CREATE"], [BUNDLES[0].key], "ENABLED")
+    assert (aws.submissions, aws.ttl) == (["CREATE"], "ENABLED")
+
+
+def test_code_and_template_are_uploaded_before_they_are_named() -> None:
+    aws = Aws()
+    deploy(aws)
+    code, template = aws.uploads
+    assert code == BUNDLES[0].key
+    assert aws.template_url == f"http://emulator/{deployment.CODE_BUCKET}/{template}"
 
 
 def test_an_unchanged_stack_is_left_alone() -> None:

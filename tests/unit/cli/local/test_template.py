@@ -74,6 +74,20 @@ def test_variables_of_the_caller_reach_every_function() -> None:
     assert all(variables(local, name)["CLOCK"] == "fast" for name in BUNDLES)
 
 
+def test_a_parameter_that_changes_alone_reaches_the_functions() -> None:
+    """Callers reach what was published last, and the emulator publishes what has another name only."""
+    name = "AutoPublishCodeSha256"
+    first, same, other = (adapted(change)["Resources"] for change in ({}, {}, {"OutboundAllow": "10.0.0.1"}))
+    for function in BUNDLES:
+        published = [resources[function]["Properties"][name] for resources in (first, same, other)]
+        assert published[0] == published[1] != published[2]
+
+
+def test_included_files_are_in_their_places() -> None:
+    dashboard = template.load(PROJECT)["Resources"]["Dashboard"]["Properties"]["DashboardBody"]
+    assert dashboard == yaml.safe_load((PROJECT / "infra" / "dashboard.yaml").read_text())
+
+
 def test_the_api_keeps_its_address() -> None:
     assert adapted()["Resources"]["Api"]["Properties"]["Tags"] == {"ms-custom-id": template.API_ID}
 
