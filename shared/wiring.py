@@ -1,7 +1,8 @@
 """The composition root: builds the real clients, once a process, from the settings. Owns the clock and chance.
 
-Every function here is cached; a test that wants other settings calls `reset()`. What only some functions need is
-imported where it is built: the tick's bundle has no HTTP client, and nobody else's cold start pays for the executor.
+Every function here is cached; a test that wants other settings calls `reset()`. What the API alone needs to know people
+is in `functions/api/identity.py`. What only some functions need is imported where it is built: the tick's bundle has no
+HTTP client, and nobody else's cold start pays for the executor.
 """
 
 import random
@@ -41,55 +42,21 @@ if TYPE_CHECKING:
     from shared.domain.tracing import Span
     from shared.langflow import LangFlow
     from shared.langflow.connection import Network, Reply
-    from shared.mail import Mail
     from shared.otlp import Otlp
     from shared.services.attempts import Carried
-    from shared.services.auditing import Denials
     from shared.services.backfilling import Backfilling
-    from shared.services.barring import Barring
-    from shared.services.belonging import Belonging
-    from shared.services.defining import Defining
-    from shared.services.employing import Employing
     from shared.services.endings import Endings
-    from shared.services.enrolling import Enrolling
     from shared.services.execution import Changes, Executor
     from shared.services.exporting import Exporting
     from shared.services.firing import Firing
-    from shared.services.founding import Founding
-    from shared.services.granting import Granting
-    from shared.services.issuing import Issuing
-    from shared.services.limiting import Limiter
     from shared.services.overlapping import Turnstile
-    from shared.services.parting import Parting
-    from shared.services.proving import Proving
-    from shared.services.recovering import Recovering
-    from shared.services.reencrypting import Reencrypting
     from shared.services.scheduling import Scheduling
-    from shared.services.securing import Securing
-    from shared.services.signing import Signing
-    from shared.services.signing_in import SigningIn
     from shared.services.ticking import Ticker
-    from shared.services.trusting import Trusting
-    from shared.services.vouching import Vouching
-    from shared.services.welcoming import Welcoming
-    from shared.services.witnessing import Witness
-    from shared.store.api_keys import ApiKeyStore
     from shared.store.audit import AuditStore
     from shared.store.backfills import BackfillStore
     from shared.store.dead_letters import DeadLetterStore
     from shared.store.idempotency import IdempotencyStore
-    from shared.store.identity_providers import IdentityProviderStore
-    from shared.store.invitations import InvitationStore
-    from shared.store.limits import LimitStore
-    from shared.store.members import MemberStore
-    from shared.store.organizations import OrganizationStore
-    from shared.store.roles import RoleStore
     from shared.store.schedules import ScheduleStore
-    from shared.store.second_factors import SecondFactorStore
-    from shared.store.service_accounts import ServiceAccountStore
-    from shared.store.sessions import SessionStore
-    from shared.store.users import UserStore
-    from shared.texts import Texts
 
 # Ten threads share a client; AWS's default of ten connections would make the eleventh caller wait.
 # Timeouts are short because every call is small and safe to repeat: conditions and turns see to that.
@@ -106,8 +73,6 @@ CONFIG = Config(
 S3_CONFIG = CONFIG.merge(Config(signature_version="s3v4", use_dualstack_endpoint=True))
 CONFIGS = {"s3": S3_CONFIG}
 SYSTEM_CHANCE = random.SystemRandom()
-PROVIDER_SECONDS = 5.0  # a login asks up to four times, and has 29
-PROVIDER_BYTES = 256 * 1024
 # A batch waits for its receiver of traces, though its runs do not; and for the receiver's secret, once.
 RECEIVER_SECONDS, RECEIVER_CONNECT_SECONDS = 3.0, 1.0
 RECEIVER_SECRET_CONFIG = CONFIG.merge(
@@ -209,301 +174,10 @@ def projects() -> ProjectStore:
 
 
 @cache
-def api_keys() -> "ApiKeyStore":
-    from shared.store.api_keys import ApiKeyStore
-
-    return ApiKeyStore(table())
-
-
-@cache
-def organizations() -> "OrganizationStore":
-    from shared.store.organizations import OrganizationStore
-
-    return OrganizationStore(table())
-
-
-@cache
-def roles() -> "RoleStore":
-    from shared.store.roles import RoleStore
-
-    return RoleStore(table())
-
-
-@cache
-def service_accounts() -> "ServiceAccountStore":
-    from shared.store.service_accounts import ServiceAccountStore
-
-    return ServiceAccountStore(table())
-
-
-@cache
-def employing() -> "Employing":
-    from shared.services.employing import Employing
-
-    return Employing(service_accounts(), projects(), granting())
-
-
-@cache
-def granting() -> "Granting":
-    from shared.services.granting import Granting
-
-    return Granting(roles(), service_accounts)
-
-
-@cache
-def limiter() -> "Limiter":
-    from shared.services.limiting import Limiter
-
-    return Limiter(limits(), now, settings().stranger_limits)
-
-
-@cache
-def limits() -> "LimitStore":
-    from shared.store.limits import LimitStore
-
-    return LimitStore(table())
-
-
-@cache
-def issuing() -> "Issuing":
-    from shared.services.issuing import Issuing
-    from shared.services.owning import Owning
-
-    return Issuing(api_keys(), projects(), granting(), Owning(api_keys(), organizations()), now)
-
-
-@cache
-def defining() -> "Defining":
-    from shared.services.defining import Defining
-
-    return Defining(roles(), api_keys(), members(), service_accounts(), identity_providers())
-
-
-@cache
-def founding() -> "Founding":
-    from shared.services.founding import Founding
-
-    return Founding(projects(), organizations())
-
-
-@cache
 def audit() -> "AuditStore":
     from shared.store.audit import AuditStore
 
     return AuditStore(table())
-
-
-@cache
-def denials() -> "Denials":
-    from shared.services.auditing import Denials
-
-    return Denials(audit(), now)
-
-
-@cache
-def witness() -> "Witness":
-    from shared.services.witnessing import Witness
-
-    return Witness(audit(), now, chance, time.sleep)
-
-
-@cache
-def barring() -> "Barring":
-    from shared.services.barring import Barring
-
-    return Barring(users(), witness(), now)
-
-
-@cache
-def reencrypting() -> "Reencrypting":
-    from shared.services.reencrypting import Reencrypting
-
-    stores = (identity_providers(), members(), second_factors(), projects(), sources())
-    return Reencrypting(*stores, keeper_of_organizations(), keeper_of_users(), cipher())
-
-
-@cache
-def users() -> "UserStore":
-    from shared.store.users import UserStore
-
-    return UserStore(table())
-
-
-@cache
-def sessions() -> "SessionStore":
-    from shared.store.sessions import SessionStore
-
-    return SessionStore(table())
-
-
-@cache
-def members() -> "MemberStore":
-    from shared.store.members import MemberStore
-
-    return MemberStore(table())
-
-
-@cache
-def invitations() -> "InvitationStore":
-    from shared.store.invitations import InvitationStore
-
-    return InvitationStore(table())
-
-
-@cache
-def mail() -> "Mail":
-    from pathlib import Path
-
-    from shared.mail import NoMail, Outbox, Ses
-
-    if settings().outbox:
-        return Outbox(Path(settings().outbox))
-    return Ses(client("sesv2"), settings().mail_from) if settings().mail_from else NoMail()
-
-
-@cache
-def signing() -> "Signing":
-    from shared.services.signing import Signing
-    from shared.store.signing_keys import SigningKeyStore
-
-    keeper = Cipher(client("kms"), settings().kms_key_id, now, context="purpose")
-    return Signing(SigningKeyStore(table()), keeper, settings().issuer, new_id, now)
-
-
-@cache
-def second_factors() -> "SecondFactorStore":
-    from shared.store.second_factors import SecondFactorStore
-
-    return SecondFactorStore(table())
-
-
-@cache
-def texts() -> "Texts":
-    from pathlib import Path
-
-    from shared.texts import NoTexts, Sns, TextOutbox
-
-    if not settings().sms:
-        return NoTexts()
-    return TextOutbox(Path(settings().outbox)) if settings().outbox else Sns(client("sns"))
-
-
-@cache
-def keeper_of_users() -> Cipher:
-    """What is encrypted for a person, nobody can decrypt as another's."""
-    from shared.services.proving import PURPOSE
-
-    return Cipher(client("kms"), settings().kms_key_id, now, context="user", purpose=PURPOSE)
-
-
-@cache
-def proving() -> "Proving":
-    from shared.services.proving import Proving
-
-    doors = (signing(), keeper_of_users(), texts(), limiter().text)
-    return Proving(users(), second_factors(), *doors, settings().deployment, randomness.token_bytes, now)
-
-
-@cache
-def securing() -> "Securing":
-    from shared.services.securing import Securing
-
-    issuer = f"Spark ({settings().stage})"
-    return Securing(users(), second_factors(), proving(), witness(), issuer, randomness.token_bytes, now)
-
-
-@cache
-def signing_in() -> "SigningIn":
-    from shared.services.signing_in import SigningIn
-
-    return SigningIn(users(), sessions(), signing(), proving(), witness(), new_id, new_secret, now, trusts)
-
-
-@cache
-def enrolling() -> "Enrolling":
-    from shared.services.enrolling import Enrolling
-
-    stores = (users(), members(), invitations(), organizations(), projects(), api_keys())
-    return Enrolling(*stores, granting(), new_id, now)
-
-
-@cache
-def recovering() -> "Recovering":
-    from shared.services.recovering import Recovering
-
-    return Recovering(users(), sessions(), witness(), mail(), settings().deployment, new_secret, now)
-
-
-@cache
-def belonging() -> "Belonging":
-    from shared.services.belonging import Belonging
-
-    stores = (members(), invitations(), users(), organizations(), projects())
-    return Belonging(*stores, granting(), mail(), limiter().letter, settings().deployment, new_secret, now)
-
-
-@cache
-def parting() -> "Parting":
-    from shared.services.parting import Parting
-
-    return Parting(belonging(), issuing())
-
-
-@cache
-def identity_providers() -> "IdentityProviderStore":
-    from shared.store.identity_providers import IdentityProviderStore
-
-    return IdentityProviderStore(table())
-
-
-def trusts(provider_id: str) -> bool:
-    """Is there such an identity provider, and is it switched on?"""
-    provider = identity_providers().by_id(provider_id)
-    return provider is not None and provider.enabled
-
-
-@cache
-def keeper_of_organizations() -> Cipher:
-    """What is encrypted for an organization, no project of it can decrypt."""
-    from shared.services.trusting import PURPOSE
-
-    return Cipher(client("kms"), settings().kms_key_id, now, context="organization", purpose=PURPOSE)
-
-
-@cache
-def trusting() -> "Trusting":
-    from shared.services.trusting import Trusting
-
-    return Trusting(identity_providers(), granting(), keeper_of_organizations(), settings().outbound)
-
-
-@cache
-def vouching() -> "Vouching":
-    from shared.oidc import OpenId
-    from shared.services.vouching import Vouching
-    from shared.store.logins import LoginStore
-
-    openid = OpenId(ask_provider, settings().outbound, now)
-    cipher = keeper_of_organizations()
-    return Vouching(identity_providers(), LoginStore(table()), openid, cipher, new_id, new_secret, now)
-
-
-def ask_provider(request: "Request") -> "Reply":
-    """One exchange with an identity provider: five seconds, a quarter of a MiB. Raises FlowFailure."""
-    from shared.langflow.connection import Stopper, exchange
-
-    stopper = Stopper()
-    with stopper.deadline(PROVIDER_SECONDS):
-        return exchange(request, network(), stopper, PROVIDER_BYTES)
-
-
-@cache
-def welcoming() -> "Welcoming":
-    from shared.services.welcoming import Welcoming
-    from shared.store.identity_providers import IdentityStore
-
-    stores = (users(), members(), IdentityStore(table()))
-    return Welcoming(*stores, granting(), new_id, new_secret, now)
 
 
 @cache

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from functions.api import identity
 from functions.api.auth import MAX_REMEMBERED, REMEMBERED_FOR, Caller
 from shared import wiring
 from shared.domain import session as rules
@@ -62,7 +63,7 @@ class Bearers:
         known = self._known.get((_digest(text), project))
         if known is not None and known[0] > wiring.now() and not fresh:
             return known[1]
-        ends = datetime.fromtimestamp(wiring.signing().read(text).exp, UTC)
+        ends = datetime.fromtimestamp(identity.signing().read(text).exp, UTC)
         caller = self._look_up(self.identify(text, consistent=fresh), project, fresh=fresh)
         self._remember(text, project, min(ends, wiring.now() + REMEMBERED_FOR), caller)
         return caller
@@ -74,15 +75,15 @@ class Bearers:
 
     def identify(self, text: str, *, consistent: bool = True) -> SignedIn:
         """The person whose access token `text` is, wherever they are a member. Raises NotSignedIn."""
-        claims = wiring.signing().read(text)
-        found = wiring.sessions().with_user(claims.sid, claims.sub, consistent=consistent)
+        claims = identity.signing().read(text)
+        found = identity.sessions().with_user(claims.sid, claims.sub, consistent=consistent)
         if found is None or not rules.is_open(*found, wiring.now()):
             raise NotSignedIn(OVER)
         session, user = found
         return SignedIn(user, session, _provider(session, consistent=consistent))
 
     def _look_up(self, who: SignedIn, named: str | None, *, fresh: bool) -> Caller:
-        members = [member for member in wiring.members().of(who.user, consistent=fresh) if who.counts(member)]
+        members = [member for member in identity.members().of(who.user, consistent=fresh) if who.counts(member)]
         if not members:
             raise Forbidden("You are a member of no organization. Accept an invitation.")
         project = wiring.projects().by_id(named or _usual(members))
@@ -97,7 +98,7 @@ class Bearers:
         """Who may do more in this project than elsewhere acts for this project alone. So does who is denied anything in
         any of their projects: from another one they could get around it.
         """
-        organization, granting = project.organization_id, wiring.granting()
+        organization, granting = project.organization_id, identity.granting()
         permissions = granting.permissions(organization, roles)
         everywhere = roles_in(members, organization, None)
         is_wide = bool(everywhere) and permissions <= granting.permissions(organization, everywhere)
@@ -123,7 +124,7 @@ def _provider(session: Session, *, consistent: bool) -> "IdentityProvider | None
     """Who opened `session`, if it was an identity provider. Raises NotSignedIn: it is trusted no longer."""
     if session.provider_id is None:
         return None
-    provider = wiring.identity_providers().by_id(session.provider_id, consistent=consistent)
+    provider = identity.identity_providers().by_id(session.provider_id, consistent=consistent)
     if provider is None or not provider.enabled:
         raise NotSignedIn(OVER)
     return provider

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import Request
 
-from shared import wiring
+from functions.api import identity
 from shared.errors import Forbidden
 from shared.services.auditing import Denied
 
@@ -19,7 +19,7 @@ def note(request: Request, error: Forbidden) -> None:
     caller: Caller | None = getattr(request.state, "caller", None)
     if caller is None:
         return
-    wiring.denials().note(
+    identity.denials().note(
         Denied(
             caller=caller.id,
             organization=caller.organization_id,

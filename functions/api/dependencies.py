@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Header, Path, Query, Request, Security
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-from functions.api import auth, limits
+from functions.api import auth, identity, limits
 from functions.api.auth import Doorkeeper
 from shared import wiring
 from shared.domain.role import Permission
@@ -72,8 +72,8 @@ nothing is remembered."""
 @cache
 def doorkeeper() -> Doorkeeper:
     """The one of this environment; it remembers."""
-    stores = (wiring.api_keys(), wiring.projects(), wiring.organizations())
-    return Doorkeeper(*stores, wiring.granting(), wiring.deployment_secret, wiring.now, settings().usual_limits)
+    stores = (identity.api_keys(), wiring.projects(), identity.organizations())
+    return Doorkeeper(*stores, identity.granting(), wiring.deployment_secret, wiring.now, settings().usual_limits)
 
 
 @cache

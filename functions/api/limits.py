@@ -9,9 +9,9 @@ from contextlib import suppress
 
 from fastapi import Request
 
+from functions.api import identity
 from functions.api.auth import Caller
 from functions.api.errors import AWS_ERRORS
-from shared import wiring
 from shared.domain.limit import Verdict
 from shared.errors import RateLimited, Unavailable
 from shared.observability import count, logger
@@ -27,7 +27,7 @@ def require_open(request: Request) -> None:
     Raises:
         RateLimited: its window is not over.
     """
-    verdict = wiring.limiter().is_shut(address(request))
+    verdict = identity.limiter().is_shut(address(request))
     if verdict is not None:
         _apply(request, verdict)
 
@@ -39,7 +39,7 @@ def count_stranger(request: Request, *, refused: bool = False) -> None:
         RateLimited: there were too many.
     """
     setattr(request.state, REFUSED, refused)
-    _count(request, lambda: wiring.limiter().stranger(address(request), refused=refused))
+    _count(request, lambda: identity.limiter().stranger(address(request), refused=refused))
 
 
 def note_refusal(request: Request) -> None:
@@ -59,7 +59,7 @@ def count_request(request: Request, caller: Caller) -> None:
     Raises:
         RateLimited: there were too many.
     """
-    _count(request, lambda: wiring.limiter().request(caller.id, caller.limits))
+    _count(request, lambda: identity.limiter().request(caller.id, caller.limits))
 
 
 def count_person(request: Request, user_id: str) -> None:
@@ -68,7 +68,7 @@ def count_person(request: Request, user_id: str) -> None:
     Raises:
         RateLimited: there were too many.
     """
-    _count(request, lambda: wiring.limiter().request(user_id, settings().usual_limits))
+    _count(request, lambda: identity.limiter().request(user_id, settings().usual_limits))
 
 
 def address(request: Request) -> str:

@@ -9,6 +9,7 @@ A stand-in on loopback answers for AWS and for a receiver of traces. Ends with t
 import ast
 import base64
 import importlib
+import importlib.util
 import inspect
 import json
 import os
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 BUNDLE, FUNCTION, EVENTS = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
@@ -127,15 +128,21 @@ def at_run_time(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def build_all_services() -> None:
-    """What `shared.wiring` can make without being told anything."""
-    wiring = importlib.import_module("shared.wiring")
-    for name, make in inspect.getmembers(wiring, callable):
-        if getattr(make, "__module__", None) == wiring.__name__ and not inspect.signature(make).parameters:
-            try:
-                make()
-            except ModuleNotFoundError as error:
-                if not is_absent(error):
-                    raise AssertionError(f"wiring.{name} cannot be made") from error
+    """What the composition roots can make without being told anything."""
+    for root in filter(None, map(found, ("shared.wiring", "functions.api.identity"))):
+        for name, make in inspect.getmembers(root, callable):
+            if getattr(make, "__module__", None) == root.__name__ and not inspect.signature(make).parameters:
+                try:
+                    make()
+                except ModuleNotFoundError as error:
+                    if not is_absent(error):
+                        raise AssertionError(f"{root.__name__}.{name} cannot be made") from error
+
+
+def found(name: str) -> ModuleType | None:
+    """A module of ours, if the bundle has the function that it belongs to."""
+    package = name.rpartition(".")[0]
+    return importlib.import_module(name) if importlib.util.find_spec(package) else None
 
 
 def call_every_client() -> None:

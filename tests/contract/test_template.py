@@ -15,9 +15,9 @@ import pytest
 from cli.local import deployment, stack
 from cli.local.layout import PROJECT
 from cli.local.template import API_ID, functions, load, local_parameters
-from functions.api import BASE, dependencies
+from functions.api import BASE, dependencies, identity
 from functions.api.routers import sources
-from shared import payloads, wiring
+from shared import payloads
 from shared.domain.outbound import AllowList
 from shared.domain.project import Retention
 from shared.domain.source import read_url
@@ -207,7 +207,7 @@ def test_only_the_api_may_decrypt_the_key_that_signs_access_tokens_and_second_fa
     assert actions(denial) == {"kms:Decrypt", "kms:Encrypt"}
     decrypting = [one for one in statements(name) if one["Effect"] == "Allow" and "kms:Decrypt" in actions(one)]
     assert resources(denial) == set().union(*(resources(statement) for statement in decrypting))
-    context = re.findall(r'context="(\w+)"', inspect.getsource(wiring.signing))
+    context = re.findall(r'context="(\w+)"', inspect.getsource(identity.signing))
     assert denial["Condition"] == {
         "StringEquals": {f"kms:EncryptionContext:{context[0]}": [CONTEXT, PURPOSE, trusting.PURPOSE]}
     }

@@ -12,7 +12,7 @@ import pytest
 from argon2 import PasswordHasher
 from moto import mock_aws
 
-from functions.api import dependencies
+from functions.api import dependencies, identity
 from functions.api.routers import health
 from shared import wiring
 from shared.services import hashing
@@ -116,7 +116,13 @@ def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forget() -> None:
     """What a Lambda environment remembers."""
-    for built in [settings, *vars(wiring).values(), dependencies.doorkeeper, dependencies.bearers]:
+    for built in [
+        settings,
+        *vars(wiring).values(),
+        *vars(identity).values(),
+        dependencies.doorkeeper,
+        dependencies.bearers,
+    ]:
         if hasattr(built, "cache_clear"):
             built.cache_clear()
     health.readiness = health.Readiness()

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
+from functions.api import identity
 from infra import copy_items
 from infra.item_kinds import ACCESS, CONFIGURATION, HISTORY, MOMENTARY, RESTORABLE, kind_of
 from infra.restoring import UNKNOWN, Outcome, Restoring, Tally, Wish
@@ -269,30 +270,30 @@ def a_key() -> ApiKey:
 
 def test_a_key_that_was_revoked_since_opens_nothing_again(aws: Aws, restored: str) -> None:
     """Whatever is asked for."""
-    key = wiring.api_keys().save(None, a_key())
+    key = identity.api_keys().save(None, a_key())
     remember(aws)
-    wiring.api_keys().delete(key, act("key.revoked"))
+    identity.api_keys().delete(key, act("key.revoked"))
     bring_back(aws)
     done = bring_back(aws, kinds=EVERYTHING, undeletes=True, overwrites=True)
     assert done == {("key", Outcome.deleted): 1}
-    assert wiring.api_keys().by_id(key.id, consistent=True) is None
+    assert identity.api_keys().by_id(key.id, consistent=True) is None
 
 
 def test_a_key_that_was_demoted_since_keeps_its_role(aws: Aws, restored: str) -> None:
-    key = wiring.api_keys().save(None, a_key())
+    key = identity.api_keys().save(None, a_key())
     remember(aws)
-    wiring.api_keys().save(key, key.model_copy(update={"role": "viewer"}), act("key.updated"))
+    identity.api_keys().save(key, key.model_copy(update={"role": "viewer"}), act("key.updated"))
     bring_back(aws, kinds=EVERYTHING, overwrites=True)
-    assert wiring.api_keys().get("default", key.id).role == "viewer"
+    assert identity.api_keys().get("default", key.id).role == "viewer"
 
 
 def test_a_key_that_was_lost_comes_back_where_it_is_named(aws: Aws, restored: str) -> None:
-    key = wiring.api_keys().save(None, a_key())
+    key = identity.api_keys().save(None, a_key())
     remember(aws)
     lose(aws, key.id)
     assert bring_back(aws) == {}
     assert bring_back(aws, kinds=frozenset({"key"})) == {("key", Outcome.brought): 1}
-    assert wiring.api_keys().get("default", key.id).hash == key.hash
+    assert identity.api_keys().get("default", key.id).hash == key.hash
 
 
 def test_what_is_of_a_moment_stays_gone(aws: Aws, restored: str) -> None:

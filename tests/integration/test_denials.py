@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from botocore.exceptions import ClientError
 
+from functions.api import identity
 from functions.tick.handler import handler as tick
 from shared import wiring
 from shared.domain.act import Act
@@ -110,4 +111,4 @@ def test_the_tick_fires_schedules(langflow: StubLangFlow, aws: Aws, overlap: Ove
 def test_a_request_that_is_denied_is_refused(aws: Aws) -> None:
     """Else the tests here and in test_handlers.py would prove nothing."""
     with acting_as("ExecutorFunction", aws.dynamodb), pytest.raises(ClientError, match="is denied"):
-        wiring.users().get("user")
+        identity.users().get("user")

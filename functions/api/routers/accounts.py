@@ -4,12 +4,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.api import table
+from functions.api import identity, table
 from functions.api.auth import Caller
 from functions.api.bodies import RecordId
 from functions.api.dependencies import may
 from functions.api.errors import responses
-from shared import wiring
 from shared.domain.act import Origin
 from shared.domain.api_key import FIRST_KEY
 from shared.domain.record import Instant
@@ -50,13 +49,13 @@ class AccountView(BaseModel):
 def disable_account(body: Account, caller: Owner) -> AccountView:
     """Let somebody in no more, whatever they are a member of: all their sessions end, within a minute. API keys that
     they made are their organizations', and go on. It takes the deployment's first key."""
-    return AccountView.of(wiring.barring().disable(operator(caller), body.account))
+    return AccountView.of(identity.barring().disable(operator(caller), body.account))
 
 
 @router.post("/enable", responses=responses(404))
 def enable_account(body: Account, caller: Owner) -> AccountView:
     """Let somebody log in again. It takes the deployment's first key."""
-    return AccountView.of(wiring.barring().enable(operator(caller), body.account))
+    return AccountView.of(identity.barring().enable(operator(caller), body.account))
 
 
 @router.post("/remove-second-factor", status_code=204, responses=responses(404, 409))
@@ -64,7 +63,7 @@ def remove_second_factor(body: Account, caller: Owner) -> None:
     """Take the second factor from somebody who has lost phone and recovery codes: their password alone is enough then.
     It takes the deployment's first key."""
     by = operator(caller)
-    wiring.securing().remove(wiring.barring().find(body.account), by)
+    identity.securing().remove(identity.barring().find(body.account), by)
 
 
 def operator(caller: Caller) -> Operator:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.api import BASE, etags, table
+from functions.api import BASE, etags, identity, table
 from functions.api.auth import Caller
 from functions.api.bodies import Patch, RecordId
 from functions.api.dependencies import Id, IfMatch, deadline, grantor, may
@@ -144,7 +144,7 @@ def create_api_key(body: ApiKeyFields, caller: Issuer, response: Response) -> Ne
         created_at=wiring.now(),
         **body.settings(caller.project_id),
     )
-    issued = wiring.issuing().issue(grantor(caller), key)
+    issued = identity.issuing().issue(grantor(caller), key)
     response.headers["Location"] = f"{BASE}/api-keys/{id}"
     return NewSecret.made(etags.stamp(response, issued), secret)
 
@@ -159,14 +159,14 @@ def list_api_keys(
 ) -> Page[ApiKeyView]:
     """The organization's keys, newest first; to a key of one project only those of that."""
     owner, wanted = caller.organization_id, Wanted(project_id, created_by, service_account_id)
-    found = wiring.issuing().list(grantor(caller), wanted, limit=paged.limit, after=paged.after(owner))
+    found = identity.issuing().list(grantor(caller), wanted, limit=paged.limit, after=paged.after(owner))
     return paged.answer(owner, _views(found.items), found.next)
 
 
 @router.get("/{key_id}", responses=responses(404))
 def get_api_key(key_id: Id, caller: Reader, response: Response) -> ApiKeyView:
     """One key, without its secret."""
-    return _view(etags.stamp(response, wiring.issuing().get(grantor(caller), key_id)))
+    return _view(etags.stamp(response, identity.issuing().get(grantor(caller), key_id)))
 
 
 @router.patch("/{key_id}", responses=responses(404, 409, 412))
@@ -175,7 +175,7 @@ def update_api_key(
 ) -> ApiKeyView:
     """Change what the body names. It counts within a minute."""
     said = {field: getattr(body, field) for field in body.model_fields_set}  # dumped, instants would be texts
-    key = wiring.issuing().change(grantor(caller), key_id, said, etags.guard(if_match), deadline())
+    key = identity.issuing().change(grantor(caller), key_id, said, etags.guard(if_match), deadline())
     return _view(etags.stamp(response, key))
 
 
@@ -185,7 +185,7 @@ def revoke_api_key(key_id: Id, caller: Issuer, if_match: IfMatch = None) -> None
 
     The deployment's first key is only ended, and opens again when its secret is changed in Secrets Manager.
     """
-    wiring.issuing().revoke(grantor(caller), key_id, etags.guard(if_match), deadline())
+    identity.issuing().revoke(grantor(caller), key_id, etags.guard(if_match), deadline())
 
 
 @router.post("/{key_id}/rotate", responses=responses(404, 409), dependencies=[HoldsSecret])
@@ -197,7 +197,7 @@ def rotate_api_key(key_id: Id, body: Rotation, caller: Issuer, response: Respons
     secret = wiring.new_secret()
     overlap = timedelta(seconds=body.overlap_seconds)
     return NewSecret.made(
-        etags.stamp(response, wiring.issuing().rotate(grantor(caller), key_id, secret, overlap)), secret
+        etags.stamp(response, identity.issuing().rotate(grantor(caller), key_id, secret, overlap)), secret
     )
 
 
@@ -207,5 +207,5 @@ def _view(key: ApiKey) -> ApiKeyView:
 
 def _views(keys: Sequence[ApiKey]) -> list[ApiKeyView]:
     """`keys` with what their service accounts give them, which are read in one request."""
-    accounts, now = wiring.granting().accounts_of(keys), wiring.now()
+    accounts, now = identity.granting().accounts_of(keys), wiring.now()
     return [ApiKeyView.of(key, accounts.get(key.service_account_id or ""), now) for key in keys]

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from functions.api import table
+from functions.api import identity, table
 from functions.api.auth import Caller
 from functions.api.dependencies import may
 from functions.api.errors import responses
@@ -129,7 +129,7 @@ def list_refusals(caller: Reader, paged: Paged, since: Since = None, until: Unti
     if caller.organization_id != DEFAULT_ORGANIZATION or not caller.organization_wide:
         raise Forbidden("This is about all of the deployment: it needs an organization-wide key of its first one.")
     list = f"refusals\0{since}\0{until}"
-    found = wiring.limits().refusals(since, until, limit=paged.limit, after=paged.after(list))
+    found = identity.limits().refusals(since, until, limit=paged.limit, after=paged.after(list))
     return paged.answer(list, [RefusalView.of(usage) for usage in found.items], found.next)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from functions.api import table
+from functions.api import identity, table
 from functions.api.auth import Caller
 from functions.api.dependencies import author, deadline, grantor, may
 from functions.api.errors import responses
@@ -29,7 +29,7 @@ def rotate_encryption(body: SweepFields, caller: Owner) -> RotationAnswer:
     people's authenticator apps. Up to 500 records per call as time allows. Nothing is decrypted outside of KMS, and
     doing it again does no harm."""
     grantor(caller).require_organization_wide("Encryption")
-    organization, until, rotation = caller.organization_id, deadline(), wiring.reencrypting()
+    organization, until, rotation = caller.organization_id, deadline(), identity.reencrypting()
     page = rotation.walk(organization, body.limit, body.after(organization, "rotate"))
     if matched := sum(place.secret is not None for place in page.items):
         note_bulk_everywhere(author(caller, wiring.now()), "encryption.rotated", {"matched": matched}, wiring.audit())

@@ -5,14 +5,13 @@ from typing import Annotated
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.api import BASE, etags, table
+from functions.api import BASE, etags, identity, table
 from functions.api.auth import Caller
 from functions.api.bodies import Patch
 from functions.api.dependencies import Id, IfMatch, grantor, may
 from functions.api.errors import responses
 from functions.api.idempotency import OnlyOnce, Work, undeleted
 from functions.api.pages import Page, Paged
-from shared import wiring
 from shared.domain.identity_provider import (
     GROUPS_CLAIM,
     MAX_MAPPED,
@@ -137,7 +136,7 @@ class ProviderView(BaseModel):
 @router.post("", status_code=201, responses=responses(409))
 def create_identity_provider(body: ProviderFields, caller: Editor, once: OnlyOnce, response: Response) -> ProviderView:
     """Trust an identity provider with who is a member of the organization, and as what."""
-    owner, providers = caller.organization_id, wiring.identity_providers()
+    owner, providers = caller.organization_id, identity.identity_providers()
 
     def trust(work: Work) -> IdentityProvider:
         provider = IdentityProvider(
@@ -148,7 +147,7 @@ def create_identity_provider(body: ProviderFields, caller: Editor, once: OnlyOnc
             updated_at=work.at,
             **body.model_dump(exclude={"client_secret"}),
         )
-        return wiring.trusting().add(grantor(caller), provider, body.client_secret)
+        return identity.trusting().add(grantor(caller), provider, body.client_secret)
 
     provider = once.do(caller, body, lambda work: undeleted(providers, owner, work.id(PREFIX)), trust)
     response.headers["Location"] = f"{BASE}/identity-providers/{provider.id}"
@@ -159,14 +158,14 @@ def create_identity_provider(body: ProviderFields, caller: Editor, once: OnlyOnc
 def list_identity_providers(caller: Reader, paged: Paged) -> Page[ProviderView]:
     """The identity providers of the organization, newest first."""
     owner = caller.organization_id
-    found = wiring.trusting().list(grantor(caller), limit=paged.limit, after=paged.after(owner))
+    found = identity.trusting().list(grantor(caller), limit=paged.limit, after=paged.after(owner))
     return paged.answer(owner, [ProviderView.of(provider) for provider in found.items], found.next)
 
 
 @router.get("/{provider_id}", responses=responses(404))
 def get_identity_provider(provider_id: Id, caller: Reader, response: Response) -> ProviderView:
     """One identity provider."""
-    return ProviderView.of(etags.stamp(response, wiring.trusting().get(grantor(caller), provider_id)))
+    return ProviderView.of(etags.stamp(response, identity.trusting().get(grantor(caller), provider_id)))
 
 
 @router.patch("/{provider_id}", responses=responses(404, 412))
@@ -181,11 +180,11 @@ def update_identity_provider(
         sets_secret="client_secret" in said,
         secret=body.client_secret,
     )
-    provider = wiring.trusting().change(grantor(caller), provider_id, wanted, etags.guard(if_match))
+    provider = identity.trusting().change(grantor(caller), provider_id, wanted, etags.guard(if_match))
     return ProviderView.of(etags.stamp(response, provider))
 
 
 @router.delete("/{provider_id}", status_code=204, responses=responses(404, 412))
 def delete_identity_provider(provider_id: Id, caller: Editor, if_match: IfMatch = None) -> None:
     """Trust it no longer. The sessions that it opened end within a minute; whom it made members stay members."""
-    wiring.trusting().remove(grantor(caller), provider_id, etags.guard(if_match))
+    identity.trusting().remove(grantor(caller), provider_id, etags.guard(if_match))

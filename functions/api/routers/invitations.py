@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.api import BASE, table
+from functions.api import BASE, identity, table
 from functions.api.auth import Caller
 from functions.api.bodies import RecordId
 from functions.api.dependencies import Id, grantor, may
@@ -13,7 +13,6 @@ from functions.api.errors import responses
 from functions.api.idempotency import OnlyOnce, Work
 from functions.api.pages import Page, Paged
 from functions.api.routers.members import RoleText
-from shared import wiring
 from shared.domain.invitation import PREFIX, Invitation, Wanted
 from shared.domain.record import Instant
 from shared.domain.role import Permission
@@ -56,7 +55,7 @@ class InvitationView(BaseModel):
 @router.post("", status_code=201, responses=responses(404, 409))
 def create_invitation(body: InvitationFields, caller: Editor, once: OnlyOnce, response: Response) -> InvitationView:
     """Mail an invitation, good for seven days. Nobody gives more than their own."""
-    by, belonging = grantor(caller), wiring.belonging()
+    by, belonging = grantor(caller), identity.belonging()
 
     def invite(work: Work) -> Invitation:
         return belonging.invite(by, Wanted(work.id(PREFIX), work.at, body.email, body.role, body.project_id))
@@ -70,11 +69,11 @@ def create_invitation(body: InvitationFields, caller: Editor, once: OnlyOnce, re
 def list_invitations(caller: Reader, paged: Paged) -> Page[InvitationView]:
     """The invitations that nobody has accepted yet, newest first."""
     owner = caller.organization_id
-    found = wiring.belonging().invited(grantor(caller), limit=paged.limit, after=paged.after(owner))
+    found = identity.belonging().invited(grantor(caller), limit=paged.limit, after=paged.after(owner))
     return paged.answer(owner, [InvitationView.of(each) for each in found.items], found.next)
 
 
 @router.delete("/{invitation_id}", status_code=204, responses=responses(404, 409))
 def revoke_invitation(invitation_id: Id, caller: Editor) -> None:
     """Take an invitation back: its token is good for nothing any more."""
-    wiring.belonging().uninvite(grantor(caller), invitation_id)
+    identity.belonging().uninvite(grantor(caller), invitation_id)

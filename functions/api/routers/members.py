@@ -6,12 +6,11 @@ from typing import Annotated
 from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.api import etags, table
+from functions.api import etags, identity, table
 from functions.api.auth import Caller
 from functions.api.dependencies import Id, IfMatch, deadline, grantor, may
 from functions.api.errors import responses
 from functions.api.pages import Page, Paged
-from shared import wiring
 from shared.domain.member import Member
 from shared.domain.record import Instant
 from shared.domain.role import Permission
@@ -77,14 +76,14 @@ class MemberView(BaseModel):
 def list_members(caller: Reader, paged: Paged) -> Page[MemberView]:
     """The people of the organization; for whoever has one project only, those of that project alone."""
     owner = caller.organization_id
-    found = wiring.belonging().list(grantor(caller), limit=paged.limit, after=paged.after(owner))
+    found = identity.belonging().list(grantor(caller), limit=paged.limit, after=paged.after(owner))
     return paged.answer(owner, [MemberView.of(*each) for each in found.items], found.next)
 
 
 @router.get("/{user_id}", responses=responses(404))
 def get_member(user_id: Id, caller: Reader, response: Response, project_id: OfProject = None) -> MemberView:
     """One person, with their role."""
-    return _view(response, wiring.belonging().get(grantor(caller), user_id, project_id))
+    return _view(response, identity.belonging().get(grantor(caller), user_id, project_id))
 
 
 @router.patch("/{user_id}", responses=responses(404, 409, 412))
@@ -98,7 +97,7 @@ def update_member(
 ) -> MemberView:
     """Give a member another role. It counts within a minute. The last owner stays one."""
     guard = etags.guard(if_match)
-    return _view(response, wiring.belonging().change(grantor(caller), user_id, project_id, body.role, guard))
+    return _view(response, identity.belonging().change(grantor(caller), user_id, project_id, body.role, guard))
 
 
 @router.delete("/{user_id}", status_code=204, responses=responses(404, 409, 412))
@@ -114,11 +113,11 @@ def remove_member(
     """
     by, guard = grantor(caller), etags.guard(if_match)
     if keys is Keys.keep:
-        return wiring.belonging().remove(by, user_id, project_id, guard)
+        return identity.belonging().remove(by, user_id, project_id, guard)
     caller.require(Permission.keys_write)
-    return wiring.parting().part(by, user_id, project_id, guard, deadline())
+    return identity.parting().part(by, user_id, project_id, guard, deadline())
 
 
 def _view(response: Response, member: Member) -> MemberView:
-    user = wiring.users().get_many([member.user_id]).get(member.user_id)
+    user = identity.users().get_many([member.user_id]).get(member.user_id)
     return MemberView.of(etags.stamp(response, member), user)

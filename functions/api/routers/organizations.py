@@ -4,13 +4,12 @@ from typing import Annotated
 
 from fastapi import Response
 
-from functions.api import etags, table
+from functions.api import etags, identity, table
 from functions.api.auth import Caller
 from functions.api.bodies import Patch
 from functions.api.dependencies import Id, IfMatch, grantor, may
 from functions.api.errors import responses
 from functions.api.pages import Page, Paged
-from shared import wiring
 from shared.domain.organization import Organization
 from shared.domain.role import Permission
 from shared.domain.workflow import Name
@@ -32,7 +31,7 @@ class OrganizationPatch(Patch):
 def list_organizations(caller: Reader, paged: Paged) -> Page[Organization]:
     """The caller's organization."""
     after = paged.after(caller.organization_id)
-    own = [] if after else [wiring.organizations().get(caller.organization_id)]
+    own = [] if after else [identity.organizations().get(caller.organization_id)]
     return paged.answer(caller.organization_id, own, None)
 
 
@@ -40,7 +39,7 @@ def list_organizations(caller: Reader, paged: Paged) -> Page[Organization]:
 def get_organization(organization_id: Id, caller: Reader, response: Response) -> Organization:
     """The caller's organization."""
     _require_own(caller, organization_id)
-    return etags.stamp(response, wiring.organizations().get(organization_id))
+    return etags.stamp(response, identity.organizations().get(organization_id))
 
 
 @router.patch("/{organization_id}", responses=responses(404, 412))
@@ -50,7 +49,7 @@ def update_organization(
     """Change what the organization is called."""
     _require_own(caller, organization_id)
     said, guard = body.model_dump(exclude_unset=True), etags.guard(if_match)
-    return etags.stamp(response, wiring.founding().rename(grantor(caller), said, guard))
+    return etags.stamp(response, identity.founding().rename(grantor(caller), said, guard))
 
 
 def _require_own(caller: Caller, id: str) -> None:

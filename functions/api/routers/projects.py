@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.api import BASE, etags, table
+from functions.api import BASE, etags, identity, table
 from functions.api.auth import Caller
 from functions.api.bodies import Patch
 from functions.api.dependencies import Id, IfMatch, deadline, grantor, may
@@ -65,7 +65,7 @@ def create_project(body: ProjectFields, caller: Editor, once: OnlyOnce, response
     def found(work: Work) -> Project:
         id = work.id("prj")
         project = Project(project_id=id, organization_id=owner, created_at=work.at, **body.model_dump())
-        return wiring.founding().found(grantor(caller), project)
+        return identity.founding().found(grantor(caller), project)
 
     project = once.do(caller, body, lambda work: undeleted(projects, owner, work.id("prj")), found)
     response.headers["Location"] = f"{BASE}/projects/{project.id}"
@@ -76,14 +76,14 @@ def create_project(body: ProjectFields, caller: Editor, once: OnlyOnce, response
 def list_projects(caller: Reader, paged: Paged) -> Page[ProjectView]:
     """The projects that the caller's key opens, newest first."""
     owner = caller.organization_id
-    found = wiring.founding().list(grantor(caller), limit=paged.limit, after=paged.after(owner))
+    found = identity.founding().list(grantor(caller), limit=paged.limit, after=paged.after(owner))
     return paged.answer(owner, [ProjectView.of(project) for project in found.items], found.next)
 
 
 @router.get("/{project_id}", responses=responses(404))
 def get_project(project_id: Id, caller: Reader, response: Response) -> ProjectView:
     """One project."""
-    return ProjectView.of(etags.stamp(response, wiring.founding().get(grantor(caller), project_id)))
+    return ProjectView.of(etags.stamp(response, identity.founding().get(grantor(caller), project_id)))
 
 
 @router.patch("/{project_id}", responses=responses(404, 412))
@@ -92,7 +92,7 @@ def update_project(
 ) -> ProjectView:
     """Change what the body names. Another retention counts for new runs, within a minute."""
     said = body.model_dump(exclude_unset=True)
-    project = wiring.founding().change(grantor(caller), project_id, said, etags.guard(if_match))
+    project = identity.founding().change(grantor(caller), project_id, said, etags.guard(if_match))
     return ProjectView.of(etags.stamp(response, project))
 
 
@@ -104,6 +104,6 @@ def delete_project(project_id: Id, caller: Editor, if_match: IfMatch = None) -> 
     Who was just let in to it may find it open for up to 60 seconds more; what they make there is lost.
     """
     things = (wiring.sources(), wiring.workflows(), wiring.schedules())
-    people = (wiring.members(), wiring.invitations(), wiring.service_accounts())
-    contents = Contents(*things, wiring.api_keys(), *people)
-    wiring.founding().close(grantor(caller), project_id, etags.guard(if_match), contents, deadline())
+    people = (identity.members(), identity.invitations(), identity.service_accounts())
+    contents = Contents(*things, identity.api_keys(), *people)
+    identity.founding().close(grantor(caller), project_id, etags.guard(if_match), contents, deadline())

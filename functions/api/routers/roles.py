@@ -5,14 +5,13 @@ from typing import Annotated
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.api import BASE, etags, table
+from functions.api import BASE, etags, identity, table
 from functions.api.auth import Caller
 from functions.api.bodies import Patch
 from functions.api.dependencies import Id, IfMatch, deadline, grantor, may
 from functions.api.errors import responses
 from functions.api.idempotency import OnlyOnce, Work, undeleted
 from functions.api.pages import Page, Paged
-from shared import wiring
 from shared.domain.record import Instant
 from shared.domain.role import ALLOWED, BuiltIn, Permission, Role
 from shared.domain.workflow import Name
@@ -69,7 +68,7 @@ class RoleView(BaseModel):
 @router.post("", status_code=201, responses=responses(409))
 def create_role(body: RoleFields, caller: Editor, once: OnlyOnce, response: Response) -> RoleView:
     """Define a role. It may allow no more than what its maker may do."""
-    owner, roles = caller.organization_id, wiring.roles()
+    owner, roles = caller.organization_id, identity.roles()
 
     def define(work: Work) -> Role:
         role = Role(
@@ -79,7 +78,7 @@ def create_role(body: RoleFields, caller: Editor, once: OnlyOnce, response: Resp
             created_at=work.at,
             **{**body.model_dump(), **_sorted(body)},
         )
-        return wiring.defining().define(grantor(caller), role)
+        return identity.defining().define(grantor(caller), role)
 
     role = once.do(caller, body, lambda work: undeleted(roles, owner, work.id("rol")), define)
     response.headers["Location"] = f"{BASE}/roles/{role.id}"
@@ -96,7 +95,7 @@ def list_roles(caller: Reader, paged: Paged) -> Page[RoleView]:
     views = [RoleView.of_all(role) for role in first]
     if len(first) == limit:
         return paged.answer(owner, views, first[-1])
-    own = wiring.roles().list(owner, limit=limit - len(first), after=None if after in BUILT_IN else after)
+    own = identity.roles().list(owner, limit=limit - len(first), after=None if after in BUILT_IN else after)
     return paged.answer(owner, views + [RoleView.of(role) for role in own.items], own.next)
 
 
@@ -105,21 +104,21 @@ def get_role(role_id: Id, caller: Reader, response: Response) -> RoleView:
     """One role."""
     if role_id in BUILT_IN:
         return RoleView.of_all(BuiltIn(role_id))
-    return RoleView.of(etags.stamp(response, wiring.roles().get(caller.organization_id, role_id)))
+    return RoleView.of(etags.stamp(response, identity.roles().get(caller.organization_id, role_id)))
 
 
 @router.patch("/{role_id}", responses=responses(404, 409, 412))
 def update_role(role_id: Id, body: RolePatch, caller: Editor, response: Response, if_match: IfMatch = None) -> RoleView:
     """Change what the body names, for all who have the role: within a minute."""
     said = {**body.model_dump(exclude_unset=True), **_sorted(body)}
-    role = wiring.defining().change(grantor(caller), role_id, said, etags.guard(if_match))
+    role = identity.defining().change(grantor(caller), role_id, said, etags.guard(if_match))
     return RoleView.of(etags.stamp(response, role))
 
 
 @router.delete("/{role_id}", status_code=204, responses=responses(404, 409, 412))
 def delete_role(role_id: Id, caller: Editor, if_match: IfMatch = None) -> None:
     """Remove a role that no key and no member has."""
-    wiring.defining().delete(grantor(caller), role_id, etags.guard(if_match), deadline())
+    identity.defining().delete(grantor(caller), role_id, etags.guard(if_match), deadline())
 
 
 def _sorted(body: RoleFields | RolePatch) -> dict[str, tuple[Permission, ...]]:

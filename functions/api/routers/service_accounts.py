@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from functions.api import BASE, etags, table
+from functions.api import BASE, etags, identity, table
 from functions.api.auth import Caller
 from functions.api.bodies import Patch, RecordId
 from functions.api.dependencies import Id, IfMatch, grantor, may
@@ -67,7 +67,7 @@ def create_service_account(
     body: ServiceAccountFields, caller: Editor, once: OnlyOnce, response: Response
 ) -> ServiceAccountView:
     """Make a service account, which may do no more than its maker. Then make it a key: `POST /api-keys`."""
-    owner, accounts = caller.organization_id, wiring.service_accounts()
+    owner, accounts = caller.organization_id, identity.service_accounts()
 
     def employ(work: Work) -> ServiceAccount:
         account = ServiceAccount(
@@ -77,7 +77,7 @@ def create_service_account(
             created_at=work.at,
             **{**body.model_dump(), "project_id": body.project_id or caller.project_id},
         )
-        return wiring.employing().employ(grantor(caller), account)
+        return identity.employing().employ(grantor(caller), account)
 
     account = once.do(caller, body, lambda work: undeleted(accounts, owner, work.id(PREFIX)), employ)
     response.headers["Location"] = f"{BASE}/service-accounts/{account.id}"
@@ -88,14 +88,14 @@ def create_service_account(
 def list_service_accounts(caller: Reader, paged: Paged) -> Page[ServiceAccountView]:
     """The organization's service accounts, newest first; to a key of one project only those of that."""
     owner = caller.organization_id
-    found = wiring.employing().list(grantor(caller), limit=paged.limit, after=paged.after(owner))
+    found = identity.employing().list(grantor(caller), limit=paged.limit, after=paged.after(owner))
     return paged.answer(owner, [ServiceAccountView.of(account) for account in found.items], found.next)
 
 
 @router.get("/{service_account_id}", responses=responses(404))
 def get_service_account(service_account_id: Id, caller: Reader, response: Response) -> ServiceAccountView:
     """One service account."""
-    return _view(response, wiring.employing().get(grantor(caller), service_account_id))
+    return _view(response, identity.employing().get(grantor(caller), service_account_id))
 
 
 @router.patch("/{service_account_id}", responses=responses(404, 409, 412))
@@ -109,19 +109,19 @@ def update_service_account(
     """Change what the body names. Another role counts for all its keys, within a minute."""
     said = body.model_dump(exclude_unset=True)
     guard = etags.guard(if_match)
-    return _view(response, wiring.employing().change(grantor(caller), service_account_id, said, guard))
+    return _view(response, identity.employing().change(grantor(caller), service_account_id, said, guard))
 
 
 @router.post("/{service_account_id}/disable", responses=responses(404))
 def disable_service_account(service_account_id: Id, caller: Editor, response: Response) -> ServiceAccountView:
     """Shut all its keys, until it is enabled. Where one was used a moment ago it may work for up to 60 seconds more."""
-    return _view(response, wiring.employing().disable(grantor(caller), service_account_id, wiring.now()))
+    return _view(response, identity.employing().disable(grantor(caller), service_account_id, wiring.now()))
 
 
 @router.post("/{service_account_id}/enable", responses=responses(404))
 def enable_service_account(service_account_id: Id, caller: Editor, response: Response) -> ServiceAccountView:
     """Let its keys in again."""
-    return _view(response, wiring.employing().enable(grantor(caller), service_account_id))
+    return _view(response, identity.employing().enable(grantor(caller), service_account_id))
 
 
 @router.delete("/{service_account_id}", status_code=204, responses=responses(404, 412))
@@ -129,7 +129,7 @@ def delete_service_account(service_account_id: Id, caller: Editor, if_match: IfM
     """Remove a service account, for good. Its keys open nothing any more, within a minute; revoke them to have them out
     of the list.
     """
-    wiring.employing().delete(grantor(caller), service_account_id, etags.guard(if_match))
+    identity.employing().delete(grantor(caller), service_account_id, etags.guard(if_match))
 
 
 def _view(response: Response, account: ServiceAccount) -> ServiceAccountView:

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 
+from functions.api import identity
 from shared import wiring
 from shared.domain.api_key import ApiKey, PresentedKey, written
 from shared.domain.organization import Organization
@@ -33,7 +34,7 @@ def a_project(api: httpx.Client, name: str = "Lab") -> str:
 def rival() -> httpx.Client:
     """The owner of another organization, with a project of its own."""
     now, id = wiring.now(), wiring.new_id("key")
-    wiring.organizations().ensure(Organization(id=RIVAL, name="Rival", created_by=id, created_at=now))
+    identity.organizations().ensure(Organization(id=RIVAL, name="Rival", created_by=id, created_at=now))
     project = Project(project_id=wiring.new_id("prj"), organization_id=RIVAL, name="Theirs", created_at=now)
     wiring.projects().save(None, project)
     key = ApiKey(
@@ -46,5 +47,5 @@ def rival() -> httpx.Client:
         hash=PresentedKey(id, RIVAL_SECRET).hash,
         created_at=now,
     )
-    wiring.api_keys().save(None, key)
+    identity.api_keys().save(None, key)
     return client(written(id, RIVAL_SECRET))

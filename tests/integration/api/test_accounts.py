@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from cli import chains
+from functions.api import identity
 from shared import wiring
 from shared.domain.session import Visitor, opened
 from shared.store.audit import AuditFilter, AuditStore
@@ -135,14 +136,14 @@ class TestWhatTheLogSays:
 
     def test_a_session_that_counts_in_one_organization_is_told_that_one(self, api: httpx.Client, owner: Person) -> None:
         """As one that an identity provider opened; whoever it is of is in others, too."""
-        now, ann = wiring.now(), wiring.users().get(owner.id)
+        now, ann = wiring.now(), identity.users().get(owner.id)
         everywhere = ann.model_copy(update={"places": (("default", None), ("org_b", None))})
         session = opened(everywhere, wiring.new_id("ses"), "s" * 86, Visitor("", ""), now)
         confined = session.model_copy(update={"organization_id": "org_b", "provider_id": "idp_1"})
-        wiring.sessions().save(None, confined)
-        wiring.users().save(ann, everywhere)
+        identity.sessions().save(None, confined)
+        identity.users().save(ann, everywhere)
         before = acts(api, owner.id)
-        wiring.signing_in().log_out(ann.id, confined.id)
+        identity.signing_in().log_out(ann.id, confined.id)
         assert acts(api, owner.id) == before
         (entry,) = wiring.audit().list("org_b", AuditFilter(), limit=9).items
         assert (entry.action, entry.detail) == ("session.revoked", {"session": confined.id})
@@ -160,7 +161,7 @@ class TestWhatTheLogSays:
 
         with monkeypatch.context() as trouble:
             trouble.setattr(AuditStore, "following", taken)
-            object.__setattr__(wiring.witness(), "sleep", lambda _: None)
+            object.__setattr__(identity.witness(), "sleep", lambda _: None)
             with visitor() as anybody:
                 answer = anybody.post("/auth/login", json={"email": EMAIL, "password": PASSWORD})
             problem(answer, 503, "unavailable")
@@ -171,8 +172,8 @@ class TestWhatTheLogSays:
         self, api: httpx.Client, owner: Person, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The one has read where the chain ends before the other is stored."""
-        table, me = wiring.table(), wiring.users().get(owner.id)
-        real, service = table.put_all, wiring.signing_in()
+        table, me = wiring.table(), identity.users().get(owner.id)
+        real, service = table.put_all, identity.signing_in()
 
         def meanwhile(_: Any, changes: Any, *, removed: Any = ()) -> None:
             monkeypatch.setattr(
@@ -241,7 +242,7 @@ class TestTheOperator:
                 for verb in ("disable", "enable"):
                     refused = problem(caller.post(f"/accounts/{verb}", json={"account": bob}), 403, "forbidden")
                     assert "first key" in refused["detail"]
-        assert wiring.users().get(bob).disabled_at is None
+        assert identity.users().get(bob).disabled_at is None
 
     @pytest.mark.parametrize("account", ["nobody@example.com", "usr_nobody"])
     def test_who_is_not_there(self, api: httpx.Client, account: str) -> None:

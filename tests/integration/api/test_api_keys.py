@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.api import dependencies
+from functions.api import dependencies, identity
 from shared import wiring
 from shared.domain import api_key as rules
 from shared.domain.record import instant_text
@@ -52,9 +52,9 @@ def end(id: str, *, by: str, how: str, now: datetime) -> None:
         Deadline(now + timedelta(hours=1), wiring.now),
     )
     if how == "revoke":
-        return wiring.issuing().revoke(grantor, id, lambda key: None, deadline)
+        return identity.issuing().revoke(grantor, id, lambda key: None, deadline)
     fields = {"role": "admin"} if how == "role" else {"valid_until": now + timedelta(days=1)}
-    wiring.issuing().change(grantor, id, fields, lambda key: None, deadline)
+    identity.issuing().change(grantor, id, fields, lambda key: None, deadline)
     return None
 
 
@@ -84,7 +84,7 @@ class TestMaking:
     def test_no_list_shows_a_secret_or_its_hash(self, api: httpx.Client) -> None:
         key = a_key(api)
         api.post(f"/api-keys/{key['id']}/rotate", json={})
-        stored = wiring.api_keys().get("default", key["id"])
+        stored = identity.api_keys().get("default", key["id"])
         text = api.get("/api-keys").text
         assert key["id"] in text
         for secret in (key["key"], key["key"].split("_")[2], stored.hash, stored.previous_hash):
@@ -323,7 +323,7 @@ class TestTheFirstKey:
         monkeypatch.setattr(type(table), "put_all", meanwhile)
         with pytest.raises(Conflict, match="last key"):
             end(other, by="bootstrap", how=how, now=time())
-        lasting = [key.id for key in wiring.api_keys().list("default", limit=9).items if rules.lasts(key)]
+        lasting = [key.id for key in identity.api_keys().list("default", limit=9).items if rules.lasts(key)]
         assert lasting == [other]
 
     def test_an_owner_key_that_a_list_still_shows_is_not_counted_on(
@@ -331,7 +331,7 @@ class TestTheFirstKey:
     ) -> None:
         """Lists are a moment behind."""
         other = a_key(api, "owner", organization_wide=True)["id"]
-        stale = wiring.api_keys().list("default", limit=9)
+        stale = identity.api_keys().list("default", limit=9)
         assert api.delete(f"/api-keys/{other}").status_code == 204
         monkeypatch.setattr(ApiKeyStore, "list", lambda *_, **__: stale)
         problem(api.delete("/api-keys/bootstrap"), 409, "conflict")
@@ -396,12 +396,12 @@ class TestNobodyGetsMore:
         admin = holder(api, "admin", organization_wide=True)
         for id in (owner["id"], "bootstrap"):
             path = f"/api-keys/{id}"
-            before = wiring.api_keys().get("default", id)
+            before = identity.api_keys().get("default", id)
             problem(admin.post(f"{path}/rotate", json={"overlap_seconds": 0}), 403, "forbidden")
             for change in ({"name": "x"}, {"role": "viewer"}, {"valid_until": None}):
                 problem(admin.patch(path, json=change), 403, "forbidden")
             problem(admin.delete(path), 403, "forbidden")
-            assert wiring.api_keys().get("default", id) == before
+            assert identity.api_keys().get("default", id) == before
         assert opens(owner["key"])
 
     def test_nobody_gives_a_later_end_or_more_requests_than_their_own(self, api: httpx.Client, time: Clock) -> None:
@@ -469,9 +469,9 @@ class TestNobodyGetsMore:
         assert admin.patch(f"/api-keys/{own}", json={"name": "x"}).status_code == 200
         assert admin.post(f"/api-keys/{own}/rotate", json={}).status_code == 200
         for id in (wide, foreign, "bootstrap"):
-            before = wiring.api_keys().get("default", id)
+            before = identity.api_keys().get("default", id)
             everything_is_a_404(admin, f"/api-keys/{id}")
-            assert wiring.api_keys().get("default", id) == before
+            assert identity.api_keys().get("default", id) == before
 
     def test_the_key_of_a_project_makes_none_that_opens_another(self, api: httpx.Client) -> None:
         lab = a_project(api)
@@ -484,20 +484,20 @@ class TestNobodyGetsMore:
 
     def test_a_key_of_another_organization_is_not_there(self, api: httpx.Client) -> None:
         id = a_key(api, "viewer")["id"]
-        before = wiring.api_keys().get("default", id)
+        before = identity.api_keys().get("default", id)
         with rival() as stranger:
             everything_is_a_404(stranger, f"/api-keys/{id}")
             everything_is_a_404(stranger, "/api-keys/bootstrap")
             problem(stranger.post("/api-keys", json={**NEW, "project_id": "default"}), 404, "not_found")
             assert [key["name"] for key in stranger.get("/api-keys").json()["items"]] == ["theirs"]
             own = own_id(stranger)
-        assert wiring.api_keys().get("default", id) == before
+        assert identity.api_keys().get("default", id) == before
         everything_is_a_404(api, f"/api-keys/{own}")
 
     def test_a_role_that_is_gone_allows_nothing_and_can_be_replaced(self, api: httpx.Client) -> None:
         role = made(api.post("/roles", json={"name": "r", "allow": ["runs:read"]}))["id"]
         key = a_key(api, role)
-        wiring.roles().delete(wiring.roles().get("default", role))
+        identity.roles().delete(identity.roles().get("default", role))
         with client(key["key"]) as caller:
             problem(caller.get("/runs"), 403, "forbidden")
         assert api.patch(f"/api-keys/{key['id']}", json={"role": "viewer"}).json()["role"] == "viewer"

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.api import dependencies
+from functions.api import dependencies, identity
 from functions.api.pages import make_cursor
 from shared import wiring
 from shared.domain.api_key import FIRST_KEY, ApiKey, read_key, written
@@ -55,7 +55,7 @@ def another(role: BuiltIn, *, name: str = "other", organization: str = "default"
         hash=presented.hash,
         created_at=wiring.now(),
     )
-    wiring.api_keys().save(None, key)
+    identity.api_keys().save(None, key)
     return written(key.id, SECRET)
 
 

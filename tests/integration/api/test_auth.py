@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.api import dependencies
+from functions.api import dependencies, identity
 from shared import wiring
 from shared.domain.record import EPOCH
 from shared.domain.session import Visitor
@@ -62,7 +62,7 @@ class TestRegister:
         """Each has looked, and seen no owner, before the first of them is stored."""
         with visitor(**{"X-API-Key": API_KEY}) as key:
             key.get("/auth/me")
-        store = type(wiring.users())
+        store = type(identity.users())
         monkeypatch.setattr(store, "has_first_owner", lambda users: False)
         answers = [register(email=f"{name}@example.com").status_code for name in ("a", "b", "c")]
         assert answers == [201, 409, 409]
@@ -142,7 +142,7 @@ class TestRegister:
     ) -> None:
         monkeypatch.setenv("SPARK_OPEN_REGISTRATION", "true")
         forget()
-        monkeypatch.setattr(type(wiring.users()), "is_taken", lambda users, address: False)
+        monkeypatch.setattr(type(identity.users()), "is_taken", lambda users, address: False)
         assert post("register", email=EMAIL, name="Eve", password=PASSWORD).status_code == 202
         assert "There is one already" in outbox.letters()[-1]["text"]
         assert log_in().api.get("/auth/me").json()["user"]["name"] == "Ann"
@@ -160,7 +160,7 @@ class TestRegister:
         def down(*_: Any) -> None:
             raise Unavailable("x")
 
-        monkeypatch.setattr(type(wiring.mail()), "send", down)
+        monkeypatch.setattr(type(identity.mail()), "send", down)
         assert register().status_code == 201
         log_in()
 
@@ -199,7 +199,7 @@ class TestLogin:
         for email in (EMAIL, "nobody@example.com"):
             work.clear()
             with pytest.raises(NotSignedIn):
-                wiring.signing_in().log_in(email, "another long password", Visitor("", ""))
+                identity.signing_in().log_in(email, "another long password", Visitor("", ""))
             costs.append(list(work))
         assert costs == [["read", "read", "hash"]] * 2
 
@@ -213,7 +213,7 @@ class TestLogin:
     def test_a_hash_of_older_parameters_is_renewed_by_a_login(self, owner: Person) -> None:
         from argon2 import PasswordHasher
 
-        store = wiring.users()
+        store = identity.users()
         user = store.by_email(EMAIL)
         assert user is not None
         weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
@@ -230,7 +230,7 @@ class TestLogin:
         assert post("login", email=OTHER, password=PASSWORD).status_code == 401
 
     def test_a_barred_user_stays_out(self, owner: Person) -> None:
-        store, now = wiring.users(), wiring.now()
+        store, now = identity.users(), wiring.now()
         user = store.by_email(EMAIL)
         assert user is not None
         store.save(user, user.model_copy(update={"disabled_at": now}))
@@ -243,7 +243,7 @@ class TestLogin:
     ) -> None:
         """Each has an entry in the same log, one after the other."""
         one_at_a_time(aws.dynamodb, monkeypatch, latency=0.03)
-        service, user, here = wiring.signing_in(), wiring.users().get(owner.id), Visitor("", "192.0.2.7")
+        service, user, here = identity.signing_in(), identity.users().get(owner.id), Visitor("", "192.0.2.7")
         with ThreadPoolExecutor(16) as pool:
             opened = {each.session.id for each in pool.map(lambda _: service.open(user, here), range(16))}
         entries = api.get("/audit", params={"actor": owner.id, "action": "session.opened"}).json()["items"]
@@ -257,7 +257,7 @@ class TestLogin:
             raise Outrun("x", [key_of(changes[1].after)])  # after the session itself
 
         monkeypatch.setattr(type(wiring.table()), "put_all", busy)
-        object.__setattr__(wiring.witness(), "sleep", lambda _: None)
+        object.__setattr__(identity.witness(), "sleep", lambda _: None)
         problem(post("login", email=EMAIL, password=PASSWORD), 503, "unavailable")
 
 
@@ -276,7 +276,7 @@ class TestRefresh:
     ) -> None:
         """All fifty read the session before the first of them is stored."""
         one_at_a_time(aws.dynamodb, monkeypatch)
-        service, gate = wiring.signing_in(), threading.Barrier(50, timeout=30)
+        service, gate = identity.signing_in(), threading.Barrier(50, timeout=30)
         real = service._is_open
         outcomes: list[Any] = []
 
@@ -395,7 +395,7 @@ class TestSessions:
         hashed, refreshed = hashing.hashed, list[str]()
 
         def meanwhile(password: str) -> str:
-            refreshed.append(wiring.signing_in().refresh(owner.tokens["refresh_token"]).refresh)
+            refreshed.append(identity.signing_in().refresh(owner.tokens["refresh_token"]).refresh)
             return hashed(password)
 
         with monkeypatch.context() as race:
@@ -403,7 +403,7 @@ class TestSessions:
             body = {"current_password": PASSWORD, "password": "another one entirely"}
             assert owner.api.post("/auth/change-password", json=body).status_code == 204
         log_in(EMAIL, "another one entirely")
-        assert wiring.signing_in().refresh(refreshed[0]).access
+        assert identity.signing_in().refresh(refreshed[0]).access
 
     def test_another_password_takes_the_present_one(self, owner: Person) -> None:
         body = {"current_password": "not the present one", "password": "quite another password"}
@@ -532,7 +532,7 @@ class TestMail:
         def down(*_: Any) -> None:
             raise Unavailable("x")
 
-        monkeypatch.setattr(type(wiring.mail()), "send", down)
+        monkeypatch.setattr(type(identity.mail()), "send", down)
         assert post("forgot-password", email=EMAIL).status_code == 204
 
     def test_nobody_is_flooded(self, owner: Person, outbox: Outbox, clock: Clock) -> None:
@@ -574,8 +574,8 @@ class TestMail:
     def test_none_that_was_left_lets_a_disabled_account_in(self, owner: Person, outbox: Outbox) -> None:
         """As disabling left the older one, until it took both away."""
         post("forgot-password", email=EMAIL)
-        user = wiring.users().get(owner.id)
-        wiring.users().save(user, user.model_copy(update={"disabled_at": wiring.now()}))
+        user = identity.users().get(owner.id)
+        identity.users().save(user, user.model_copy(update={"disabled_at": wiring.now()}))
         refused = post("reset-password", token=outbox.token(EMAIL), password="quite another password")
         problem(refused, 422, "invalid")
 
@@ -609,7 +609,7 @@ class TestMail:
             raise Unavailable("x")
 
         with monkeypatch.context() as while_down:
-            while_down.setattr(type(wiring.mail()), "send", down)
+            while_down.setattr(type(identity.mail()), "send", down)
             post("forgot-password", email=EMAIL)
         post("forgot-password", email=EMAIL)
         assert post("reset-password", token=outbox.token(EMAIL), password="another long one!").status_code == 204

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from functions.api import identity
 from functions.api.cookies import csrf_token
-from shared import wiring
 from shared.domain.token import PATTERN
 from tests.fakes import Clock
 from tests.integration.api.factors import challenge, enable
@@ -334,12 +334,12 @@ class TestLogout:
 
 def test_a_page_is_counted_as_the_person_it_belongs_to(page: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[str] = []
-    real = type(wiring.limiter()).request
+    real = type(identity.limiter()).request
 
     def record(limiter: Any, caller: str, *limits: Any) -> Any:
         counted.append(caller)
         return real(limiter, caller, *limits)
 
-    monkeypatch.setattr(type(wiring.limiter()), "request", record)
+    monkeypatch.setattr(type(identity.limiter()), "request", record)
     page.get("/runs")
     assert [caller.partition("_")[0] for caller in counted] == ["usr"]

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from functions.api import dependencies
+from functions.api import dependencies, identity
 from shared import wiring
 from shared.domain.identity_provider import IdentityProvider
 from shared.domain.second_factor import SecondFactor
@@ -87,7 +87,7 @@ def test_secrets_at_identity_providers_and_of_authenticator_apps_too(
     owner: Person, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at, id = wiring.now(), owner.id
-    secret = wiring.keeper_of_organizations().encrypt("default", "at the provider")
+    secret = identity.keeper_of_organizations().encrypt("default", "at the provider")
     provider = IdentityProvider(
         id="idp_1",
         organization_id="default",
@@ -99,17 +99,22 @@ def test_secrets_at_identity_providers_and_of_authenticator_apps_too(
         created_at=at,
         updated_at=at,
     )
-    wiring.identity_providers().save(None, provider)
+    identity.identity_providers().save(None, provider)
     factor = SecondFactor(
-        user_id=id, encrypted_secret=wiring.keeper_of_users().encrypt(id, "of the app"), created_at=at
+        user_id=id, encrypted_secret=identity.keeper_of_users().encrypt(id, "of the app"), created_at=at
     )
-    wiring.second_factors().save(None, factor)
+    identity.second_factors().save(None, factor)
     another = move(monkeypatch)
     with client(API_KEY) as api:
         assert in_parts(api) == 2
     for keeper, of, stored, plain in (
-        (wiring.keeper_of_organizations(), "default", wiring.identity_providers().get("default", "idp_1"), provider),
-        (wiring.keeper_of_users(), id, wiring.second_factors().find(id), factor),
+        (
+            identity.keeper_of_organizations(),
+            "default",
+            identity.identity_providers().get("default", "idp_1"),
+            provider,
+        ),
+        (identity.keeper_of_users(), id, identity.second_factors().find(id), factor),
     ):
         assert stored is not None
         assert stored.encrypted_secret != plain.encrypted_secret
@@ -121,11 +126,11 @@ def test_the_etag_of_an_identity_provider_stays(api: httpx.Client, monkeypatch: 
     """Nobody edited it."""
     fields = {"name": "Acme", "issuer": "https://login.test", "client_id": "spark", "client_secret": "at the provider"}
     place = f"/identity-providers/{made(api.post('/identity-providers', json=fields))['id']}"
-    seen, before = api.get(place), wiring.identity_providers().list("default", limit=1).items
+    seen, before = api.get(place), identity.identity_providers().list("default", limit=1).items
     move(monkeypatch)
     with client(API_KEY) as later:
         assert rotated(later)["changed"] == 1
-        after = wiring.identity_providers().list("default", limit=1).items
+        after = identity.identity_providers().list("default", limit=1).items
         assert after[0].encrypted_secret != before[0].encrypted_secret
         assert later.get(place).headers["ETag"] == seen.headers["ETag"]
         assert later.patch(place, json={"name": "x"}, headers={"If-Match": seen.headers["ETag"]}).status_code == 200

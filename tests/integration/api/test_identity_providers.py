@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from functions.api import identity
 from shared import wiring
 from shared.domain.role import BuiltIn
 from tests.integration.api.conftest import made
@@ -41,11 +42,11 @@ def test_it_is_shown_without_its_secret(api: httpx.Client, okta: Json) -> None:
 
 def test_its_secret_is_kept_for_its_organization_alone(aws: Aws, okta: Json) -> None:
     assert SECRET not in str(aws.items())
-    provider = wiring.identity_providers().by_id(okta["id"])
+    provider = identity.identity_providers().by_id(okta["id"])
     assert provider is not None
     assert provider.encrypted_secret is not None
-    assert wiring.keeper_of_organizations().decrypt("default", provider.encrypted_secret) == SECRET
-    for cipher, whose in ((wiring.keeper_of_organizations(), "rival"), (wiring.cipher(), "default")):
+    assert identity.keeper_of_organizations().decrypt("default", provider.encrypted_secret) == SECRET
+    for cipher, whose in ((identity.keeper_of_organizations(), "rival"), (wiring.cipher(), "default")):
         with pytest.raises(Exception, match="InvalidCiphertext"):
             cipher.decrypt(whose, provider.encrypted_secret)
 
@@ -158,7 +159,7 @@ class TestItsRoleIsGone:
     def orphan(self, api: httpx.Client) -> Json:
         role = made(api.post("/roles", json={"name": "r", "allow": ["runs:read"]}))["id"]
         orphan = made(api.post("/identity-providers", json={**FIELDS, "default_role": role}))
-        wiring.roles().delete(wiring.roles().get("default", role))
+        identity.roles().delete(identity.roles().get("default", role))
         return orphan
 
     def test_it_is_switched_off_and_not_on_again(self, api: httpx.Client, orphan: Json) -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from functions.api import dependencies
+from functions.api import dependencies, identity
 from shared import wiring
 from shared.domain.api_key import read_key
 from shared.store.api_keys import ApiKeyStore
@@ -33,7 +33,7 @@ class TestKeys:
 
     def test_the_first_key_becomes_a_key_like_others(self, api: httpx.Client, aws: Aws) -> None:
         assert api.get("/runs").status_code == 200
-        key = wiring.api_keys().by_id("bootstrap")
+        key = identity.api_keys().by_id("bootstrap")
         presented = read_key(API_KEY)
         assert key is not None
         assert presented is not None

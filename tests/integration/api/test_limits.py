@@ -9,7 +9,7 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from functions.api import dependencies
+from functions.api import dependencies, identity
 from shared import wiring
 from shared.domain.api_key import ApiKey, PresentedKey, written
 from shared.domain.record import instant_text
@@ -49,7 +49,7 @@ def key(noon: Clock, api: httpx.Client) -> Callable[..., httpx.Client]:
             created_at=noon(),
             **{"role": BuiltIn.viewer, **fields},
         )
-        wiring.api_keys().save(None, made)
+        identity.api_keys().save(None, made)
         return client(written(made.id, OTHER_SECRET))
 
     return make
@@ -158,7 +158,7 @@ class TestKeys:
             statuses = []
             for _ in range(3):
                 dependencies.doorkeeper.cache_clear()
-                wiring.limiter.cache_clear()
+                identity.limiter.cache_clear()
                 statuses.append(caller.get("/runs").status_code)
         assert statuses == [200, 200, 429]
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.api import dependencies
+from functions.api import dependencies, identity
 from shared import wiring
 from shared.domain.role import ALLOWED, BuiltIn
 from shared.errors import Conflict, Unavailable
@@ -82,13 +82,13 @@ class TestInvitations:
     ) -> None:
         """It was read before it was taken back."""
         id = made(owner.api.post("/invitations", json=invitation()))["id"]
-        store, token = wiring.invitations(), outbox.token(OTHER)
+        store, token = identity.invitations(), outbox.token(OTHER)
         found = store.by_ulid(token.split("_")[1])
         owner.api.delete(f"/invitations/{id}")
         monkeypatch.setattr(type(store), "by_ulid", lambda store, ulid: found)
         problem(register(email=OTHER, name="Bob", invitation=token), 409, "conflict")
         assert [one["email"] for one in owner.api.get("/members").json()["items"]] == [EMAIL]
-        assert wiring.users().by_email(OTHER) is None
+        assert identity.users().by_email(OTHER) is None
 
     def test_it_is_for_its_address_alone(self, owner: Person, outbox: Outbox) -> None:
         owner.api.post("/invitations", json=invitation())
@@ -123,7 +123,7 @@ class TestInvitations:
 
         again = {"Idempotency-Key": "k"}
         with monkeypatch.context() as trouble:
-            trouble.setattr(type(wiring.mail()), "send", down)
+            trouble.setattr(type(identity.mail()), "send", down)
             problem(owner.api.post("/invitations", json=invitation(), headers=again), 503, "unavailable")
         clock.forward(31)  # the lease of the request that failed
         sent = made(owner.api.post("/invitations", json=invitation(), headers=again))
@@ -314,7 +314,7 @@ class TestWhoSentIt:
         made(owner.api.post("/invitations", json=invitation(project_id=project)))
         wiring.projects().delete(wiring.projects().get("default", project))
         problem(register(email=OTHER, name="Bob", invitation=outbox.token(OTHER)), 422, "invalid")
-        assert wiring.users().by_email(OTHER) is None
+        assert identity.users().by_email(OTHER) is None
 
 
 class TestLetters:
@@ -438,7 +438,7 @@ class TestMembers:
     ) -> None:
         """The one has read who the owners are before the other is stored."""
         bob, ann = invite("owner").id, owner.id
-        table, service = wiring.table(), wiring.belonging()
+        table, service = wiring.table(), identity.belonging()
         real = table.put_all
         mine = ALLOWED[BuiltIn.owner]
 
@@ -453,7 +453,7 @@ class TestMembers:
         monkeypatch.setattr(type(table), "put_all", meanwhile)
         with pytest.raises(Conflict):
             remove(bob, by=ann)
-        assert [one.user_id for one in wiring.members().list("default", limit=9).items] == [bob]
+        assert [one.user_id for one in identity.members().list("default", limit=9).items] == [bob]
 
     def test_the_audit_log_tells_who_let_whom_in_and_out(self, owner: Person, invite: Invite) -> None:
         bob = invite("owner").id
@@ -554,7 +554,7 @@ class TestTheirKeys:
         """Keys first: while there are any left, the member is still there to be removed."""
         bob = invite("admin")
         keys, me = [a_key(bob.api) for _ in range(3)], bob.id
-        store, revoked = wiring.api_keys(), []
+        store, revoked = identity.api_keys(), []
         real = type(store).delete
 
         def dies(store: Any, key: Any, *rest: Any) -> None:
@@ -576,12 +576,12 @@ class TestTheirKeys:
         self, owner: Person, invite: Invite, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         bob = invite("admin")
-        first, me, belonging = a_key(bob.api), bob.id, wiring.belonging()
+        first, me, belonging = a_key(bob.api), bob.id, identity.belonging()
         real = type(belonging).remove
-        late = wiring.api_keys().get("default", first["id"]).model_copy(update={"id": "key_late", "revision": 0})
+        late = identity.api_keys().get("default", first["id"]).model_copy(update={"id": "key_late", "revision": 0})
 
         def meanwhile(*said: Any) -> None:
-            wiring.api_keys().save(None, late)
+            identity.api_keys().save(None, late)
             real(*said)
 
         monkeypatch.setattr(type(belonging), "remove", meanwhile)

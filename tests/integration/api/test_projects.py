@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.api import dependencies
+from functions.api import dependencies, identity
 from shared import wiring
 from shared.domain.role import Permission
 from shared.services.founding import Contents
@@ -148,10 +148,10 @@ class TestClosing:
                 if removed and others:
                     by = Grantor("x", RIVAL, None, frozenset(Permission))
                     things = (wiring.sources(), wiring.workflows(), wiring.schedules())
-                    people = (wiring.members(), wiring.invitations(), wiring.service_accounts())
-                    contents = Contents(*things, wiring.api_keys(), *people)
+                    people = (identity.members(), identity.invitations(), identity.service_accounts())
+                    contents = Contents(*things, identity.api_keys(), *people)
                     id = others.pop().id
-                    wiring.founding().close(by, id, lambda project: None, contents, dependencies.deadline())
+                    identity.founding().close(by, id, lambda project: None, contents, dependencies.deadline())
                 put_all(table, changes, removed=removed)
 
             monkeypatch.setattr(Table, "put_all", raced)
@@ -247,5 +247,5 @@ class TestOrganizations:
             problem(stranger.patch("/organizations/default", json={"name": "x"}), 404, "not_found")
         problem(api.get(f"/organizations/{RIVAL}"), 404, "not_found")
         problem(api.patch(f"/organizations/{RIVAL}", json={"name": "x"}), 404, "not_found")
-        assert wiring.organizations().get("default").name == "Default"
-        assert wiring.organizations().get(RIVAL).name == "Rival"
+        assert identity.organizations().get("default").name == "Default"
+        assert identity.organizations().get(RIVAL).name == "Rival"

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared import wiring
+from functions.api import identity
 from shared.domain.role import ALLOWED, BuiltIn
 from shared.store.roles import RoleStore
 from tests.integration.api.conftest import made
@@ -201,4 +201,4 @@ class TestNobodyGetsMore:
             problem(stranger.delete(f"/roles/{role}"), 404, "not_found")
             assert [one["id"] for one in stranger.get("/roles").json()["items"]] == FIVE
             problem(stranger.post("/api-keys", json={"name": "x", "role": role}), 422, "invalid")
-        assert wiring.roles().get("default", role).name == "on call"
+        assert identity.roles().get("default", role).name == "on call"

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
+from functions.api import identity
 from shared import wiring
 from shared.errors import NotSignedIn, Unavailable
 from tests.fakes import Clock
@@ -101,7 +102,7 @@ class TestSwitchingOn:
 
     def test_it_takes_the_password(self, owner: Person) -> None:
         problem(owner.api.post("/auth/mfa/totp", json={"current_password": WRONG_PASSWORD}), 401, "unauthenticated")
-        assert wiring.second_factors().find(owner.id) is None
+        assert identity.second_factors().find(owner.id) is None
 
     def test_a_wrong_code_switches_nothing_on(self, owner: Person, clock: Clock) -> None:
         secret = owner.api.post("/auth/mfa/totp", json={"current_password": PASSWORD}).json()["secret"]
@@ -215,7 +216,7 @@ class TestLogin:
         problem(second_step(asked, app.next_code()), 401, "unauthenticated")
 
     def test_a_barred_user_stays_out(self, app: App) -> None:
-        asked, store = challenge(), wiring.users()
+        asked, store = challenge(), identity.users()
         user = store.by_email(EMAIL)
         assert user is not None
         store.save(user, user.model_copy(update={"disabled_at": wiring.now()}))
@@ -243,9 +244,9 @@ class TestGuessing:
         answers = [second_step(asked, app.wrong(), f"192.0.2.{n}").status_code for n in range(7)]
         assert answers == [401] * 5 + [429] * 2
         problem(second_step(asked, right, "192.0.2.99"), 429, "rate_limited")
-        factor = wiring.second_factors().find(app.person.id)
+        factor = identity.second_factors().find(app.person.id)
         assert factor is not None
-        assert wiring.proving().use(_user(app), right).last_step > factor.last_step  # it would have been good
+        assert identity.proving().use(_user(app), right).last_step > factor.last_step  # it would have been good
 
     def test_twenty_codes_a_day_are_all_from_wherever(self, app: App, clock: Clock) -> None:
         answers = []
@@ -313,7 +314,7 @@ class TestAtTheSameTime:
 
     def race(self, aws: Aws, monkeypatch: pytest.MonkeyPatch, app: App, code: str) -> list[str]:
         one_at_a_time(aws.dynamodb, monkeypatch)
-        store, user, gate = wiring.second_factors(), _user(app), threading.Barrier(20, timeout=30)
+        store, user, gate = identity.second_factors(), _user(app), threading.Barrier(20, timeout=30)
         real, looked = type(store).find, threading.local()
 
         def find(self: Any, user_id: str) -> Any:
@@ -327,7 +328,7 @@ class TestAtTheSameTime:
 
         def once(_: int) -> str:
             try:
-                wiring.proving().use(user, code)
+                identity.proving().use(user, code)
             except NotSignedIn as error:
                 return type(error).__name__
             return "let in"
@@ -341,12 +342,12 @@ class TestAtTheSameTime:
         self, app: App, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Somebody logs in with an old code just before the new ones are stored: both count."""
-        store, ann = wiring.second_factors(), _user(app)
+        store, ann = identity.second_factors(), _user(app)
         real, old = type(store).save, app.codes[9]
 
         def save(self: Any, before: Any, after: Any, entries: Any) -> Any:
             monkeypatch.setattr(type(store), "save", real)
-            wiring.proving().use(ann, old)
+            identity.proving().use(ann, old)
             return real(self, before, after, entries)
 
         monkeypatch.setattr(type(store), "save", save)
@@ -536,7 +537,7 @@ class TestTexts:
         def down(*_: Any) -> None:
             raise Unavailable("x")
 
-        monkeypatch.setattr(type(wiring.texts()), "send", down)
+        monkeypatch.setattr(type(identity.texts()), "send", down)
         problem(send(challenge()), 503, "unavailable")
 
     def test_the_folder_is_for_its_owner_alone(self, app: App, phone: Phone) -> None:
@@ -562,9 +563,9 @@ def test_nothing_of_it_is_in_the_table_or_in_a_log(
 
 
 def test_the_secret_is_encrypted_for_its_user_alone(app: App) -> None:
-    factor = wiring.second_factors().find(app.person.id)
+    factor = identity.second_factors().find(app.person.id)
     assert factor is not None
-    cipher = wiring.proving().cipher
+    cipher = identity.proving().cipher
     assert cipher.decrypt(app.person.id, factor.encrypted_secret) == app.secret
     for context in ({"user": app.person.id}, {"purpose": "second-factors"}, {"purpose": "second-factors", "user": "x"}):
         with pytest.raises(Exception, match="InvalidCiphertext"):
@@ -611,7 +612,7 @@ def test_it_is_what_was_said_that_is_wired(monkeypatch: pytest.MonkeyPatch, aws:
         monkeypatch.setenv("SPARK_OUTBOX", outbox)
         forget()
         monkeypatch.setattr(wiring, "client", lambda service: service)
-        found.append(type(wiring.texts()))
+        found.append(type(identity.texts()))
     assert found == [NoTexts, NoTexts, TextOutbox, Sns]
 
 
@@ -621,7 +622,7 @@ def send(asked: str) -> httpx.Response:
 
 
 def _user(app: App) -> Any:
-    return wiring.users().get(app.person.id)
+    return identity.users().get(app.person.id)
 
 
 def _begin_a_day(clock: Clock) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.api import dependencies
+from functions.api import dependencies, identity
 from shared import wiring
 from tests.fakes import Clock
 from tests.integration.api.conftest import client, made
@@ -194,7 +194,7 @@ class TestItsKeys:
         self, api: httpx.Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Not how it was a moment ago, which is half as dear and enough for all else."""
-        store, asked = wiring.service_accounts(), list[bool]()
+        store, asked = identity.service_accounts(), list[bool]()
         real = type(store).readable
 
         def readable(store: Any, ids: Any, *, consistent: bool = False) -> Any:
@@ -237,7 +237,7 @@ class TestItsKeys:
         rotated = api.post(f"/api-keys/{key['id']}/rotate", json={}).json()
         assert me(rotated).json()["role"] == me(key).json()["role"] == "operator"
         assert api.patch(f"/api-keys/{key['id']}", json={"name": "new"}).json()["role"] == "operator"
-        stored = wiring.api_keys().get("default", key["id"])
+        stored = identity.api_keys().get("default", key["id"])
         assert stored.role == ""  # without its account it is nothing
 
     def test_one_read_more_lets_them_in(self, api: httpx.Client, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from functions.api import identity
 from shared import wiring
 from shared.domain.login import Proofs
 from shared.errors import Conflict
@@ -172,8 +173,8 @@ class TestComingIn:
         problem(come(oidc, okta["id"], "sue"), 403, "forbidden")
 
     def test_who_is_barred_stays_out(self, oidc: Provider, okta: Json) -> None:
-        user = wiring.users().get(let_in(come(oidc, okta["id"], "sue")).id)
-        wiring.users().save(user, user.model_copy(update={"disabled_at": wiring.now()}))
+        user = identity.users().get(let_in(come(oidc, okta["id"], "sue")).id)
+        identity.users().save(user, user.model_copy(update={"disabled_at": wiring.now()}))
         problem(come(oidc, okta["id"], "sue"), 401, "unauthenticated")
 
 
@@ -269,7 +270,7 @@ class TestTheWayBack:
     def test_two_first_logins_at_once_make_one_user(
         self, owner: Person, oidc: Provider, okta: Json, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        welcoming, others = type(wiring.welcoming()), list[str]()
+        welcoming, others = type(identity.welcoming()), list[str]()
         enrol = welcoming._enrol
 
         def slow(self: Any, *arguments: Any) -> Any:
@@ -392,14 +393,14 @@ def join_rival(owner: Person) -> None:
     from shared.domain.member import Member
     from shared.domain.user import joined
 
-    user = wiring.users().get(owner.id)
+    user = identity.users().get(owner.id)
     member = Member(organization_id=RIVAL, user_id=user.id, role="viewer", created_by="key", created_at=wiring.now())
-    wiring.users().save_with(user, joined(user, member), wiring.members().changes(RIVAL, None, member))
+    identity.users().save_with(user, joined(user, member), identity.members().changes(RIVAL, None, member))
 
 
 def test_many_at_once_end_one_login(oidc: Provider, okta: Json) -> None:
     """The condition, not the order of requests: threads on the store itself."""
-    vouching = wiring.vouching()
+    vouching = identity.vouching()
     start = begun(okta["id"])
     back = oidc.visit(start["authorization_url"], "sue")
     login = vouching.logins.by_ulid(start["attempt"].split("_")[1])

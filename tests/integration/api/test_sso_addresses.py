@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared import wiring
+from functions.api import identity
 from shared.domain.token import hashed
 from tests.integration.api import sso
 from tests.integration.api.conftest import made
@@ -115,7 +115,7 @@ def test_of_two_subjects_at_once_one_becomes_them(
     """Both have seen that the account, or the address, is nobody's by this provider."""
     if method == "_welcome":
         invite("viewer", SUE)
-    welcoming = type(wiring.welcoming())
+    welcoming = type(identity.welcoming())
     store = getattr(welcoming, method)
 
     def slow(self: Any, *said: Any) -> Any:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
-from shared import wiring
+from functions.api import identity
 from shared.domain.login import Proofs
 from shared.oidc import FAILED
 from tests.fakes import Clock
@@ -182,7 +182,7 @@ class TestOnce:
         problem(sso.finish(*back), 401, "unauthenticated")
 
     def test_of_two_at_once_one_gets_there(self, back: tuple[str, Json], monkeypatch: pytest.MonkeyPatch) -> None:
-        logins = wiring.vouching().logins
+        logins = identity.vouching().logins
         found = logins.by_ulid(back[0].split("_")[1])
         monkeypatch.setattr(type(logins), "by_ulid", lambda self, ulid: found)  # both have read it
         answers = [sso.finish(*back) for _ in range(2)]

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from cli import config, main
 from cli import sso as by_browser
 from cli.session import Surroundings
-from shared import wiring
+from functions.api import identity
 from shared.domain.role import Permission
 from tests.integration.api import sso
 from tests.integration.api.sso import Provider
@@ -125,9 +125,9 @@ def test_nobody_waits_for_ever(
 
 
 def test_whoever_stands_for_it_is_shown_and_another_says_so(spark: Spark, okta: Json) -> None:  # noqa: F811
-    provider = wiring.identity_providers().get("default", okta["id"])
+    provider = identity.identity_providers().get("default", okta["id"])
     little = provider.model_copy(update={"ceiling": (Permission.runs_read, Permission.sources_read), "mapping": ()})
-    wiring.identity_providers().save(provider, little)
+    identity.identity_providers().save(provider, little)
     spark("sso", "provider", "update", "Okta", "--name", "Tidy")
     assert "at most runs:read, sources:read" in spark("sso", "provider", "get", "Tidy").stdout
     after = document(spark("sso", "provider", "update", "Tidy", "--vouch", "--trust-addresses", "--json"))

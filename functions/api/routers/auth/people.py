@@ -8,7 +8,7 @@ from fastapi import Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from functions.api import cookies as to_page
-from functions.api import dependencies, limits
+from functions.api import dependencies, identity, limits
 from functions.api.bearers import SignedIn
 from functions.api.cookies import CookiesView
 from functions.api.dependencies import Token
@@ -142,7 +142,7 @@ def origin(request: Request) -> Origin:
 def enrolling_from(request: Request) -> "Enrolling":
     """What makes members, and notes where the request came from."""
     correlation_id = request.state.correlation_id
-    return replace(wiring.enrolling(), address=limits.address(request) or None, correlation_id=correlation_id)
+    return replace(identity.enrolling(), address=limits.address(request) or None, correlation_id=correlation_id)
 
 
 def shown(response: Response, tokens: "Tokens") -> TokensView:

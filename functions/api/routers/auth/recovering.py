@@ -3,7 +3,7 @@
 from fastapi import Request
 from pydantic import Field
 
-from functions.api import limits, table
+from functions.api import identity, limits, table
 from functions.api.errors import responses
 from functions.api.routers.auth.people import (
     A_SECRET_TAKES,
@@ -45,23 +45,23 @@ class PasswordChange(Fields):
 def change_password(request: Request, body: PasswordChange, person: Person) -> None:
     """Set another password. All other sessions end."""
     address = limits.address(request)
-    wiring.limiter().attempt(person.user.email, address)
+    identity.limiter().attempt(person.user.email, address)
     said = (body.current_password, body.password)
-    wiring.recovering().change(person.user, person.session, *said, origin(request))
-    wiring.limiter().forgive(person.user.email, address)
+    identity.recovering().change(person.user, person.session, *said, origin(request))
+    identity.limiter().forgive(person.user.email, address)
 
 
 @router.post("/verification", status_code=204, responses=responses(409))
 def ask_for_verification(person: Person) -> None:
     """Mail a token once more that proves one's address."""
-    wiring.limiter().letter(person.user.email, "verification")
-    wiring.recovering().ask_to_verify(person.user)
+    identity.limiter().letter(person.user.email, "verification")
+    identity.recovering().ask_to_verify(person.user)
 
 
 @router.post("/verify", responses=responses(409))
 def verify_email(request: Request, body: MailedToken, visitor: Stranger) -> UserView:  # noqa: ARG001  # counted
     """Prove that an address is one's own, by what was mailed to it."""
-    return UserView.of(wiring.recovering().verify(body.token, origin(request)))
+    return UserView.of(identity.recovering().verify(body.token, origin(request)))
 
 
 @router.post("/forgot-password", status_code=204)
@@ -69,11 +69,11 @@ def forget_password(body: Address, visitor: Stranger) -> None:  # noqa: ARG001  
     """Mail a token that sets another password, once in half an hour at most; each is good for an hour. The answer is
     the same where there is no such account."""
     began = wiring.now()
-    wiring.recovering().forgotten(body.email)
+    identity.recovering().forgotten(body.email)
     wait_until(began + A_SECRET_TAKES)
 
 
 @router.post("/reset-password", status_code=204, responses=responses(409))
 def reset_password(request: Request, body: PasswordReset, visitor: Stranger) -> None:  # noqa: ARG001  # counted
     """Set another password by what was mailed. All sessions end."""
-    wiring.recovering().reset(body.token, body.password, origin(request))
+    identity.recovering().reset(body.token, body.password, origin(request))

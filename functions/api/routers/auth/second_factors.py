@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
-from functions.api import limits, table
+from functions.api import identity, limits, table
 from functions.api.cookies import CookiesView, require_own_page
 from functions.api.errors import responses
 from functions.api.idempotency import HoldsSecret
@@ -24,7 +24,6 @@ from functions.api.routers.auth.people import (
     handed_over,
     origin,
 )
-from shared import wiring
 from shared.domain import second_factor as rules
 from shared.domain.record import Instant
 from shared.domain.second_factor import MAX_CODE, Method, PhoneNumber, SecondFactor
@@ -87,7 +86,7 @@ class SecondFactorView(BaseModel):
             return cls(enabled=False, methods=[], recovery_codes_left=0, phone=None, confirmed_at=None)
         return cls(
             enabled=True,
-            methods=rules.methods(factor, with_texts=wiring.texts().is_on),
+            methods=rules.methods(factor, with_texts=identity.texts().is_on),
             recovery_codes_left=len(factor.recovery_hashes),
             phone=f"…{factor.phone[-2:]}" if factor.phone else None,
             confirmed_at=factor.confirmed_at,
@@ -115,31 +114,31 @@ def log_in_with_second_factor(
     """The second step of a login, where the first was answered `second_factor_required`. A code works once."""
     if body.cookies:
         require_own_page(request)
-    user = wiring.proving().challenged(body.challenge)
+    user = identity.proving().challenged(body.challenge)
     with counted(user, visitor.address, body.code, body.method):
-        wiring.proving().use(user, body.code, body.method)
-    return handed_over(request, response, wiring.signing_in().open(user, visitor), cookies=body.cookies)
+        identity.proving().use(user, body.code, body.method)
+    return handed_over(request, response, identity.signing_in().open(user, visitor), cookies=body.cookies)
 
 
 @router.post("/login/second-factor/sms", status_code=204, responses=responses(409), dependencies=UNSTORED)
 def text_second_factor(body: Challenged, visitor: Stranger) -> None:  # noqa: ARG001  # counted
     """Send a code to the phone of whoever is logging in. It is good for five minutes; the one before is void."""
-    user = wiring.proving().challenged(body.challenge)
-    wiring.limiter().text(user.id)
-    wiring.proving().text(user)
+    user = identity.proving().challenged(body.challenge)
+    identity.limiter().text(user.id)
+    identity.proving().text(user)
 
 
 @router.get("/mfa")
 def get_second_factor(person: Person) -> SecondFactorView:
     """Is a second factor switched on, and which ways does it know?"""
-    return SecondFactorView.of(wiring.second_factors().find(person.user.id))
+    return SecondFactorView.of(identity.second_factors().find(person.user.id))
 
 
 @router.post("/mfa/totp", responses=responses(409), dependencies=UNSTORED)
 def begin_second_factor(request: Request, body: Password, person: Person, response: Response) -> EnrolmentView:
     """Begin to switch on a second factor: a secret for an authenticator app. It counts once a code confirms it."""
     with counted(person.user, limits.address(request)):
-        enrolment = wiring.securing().begin(person.user, body.current_password)
+        enrolment = identity.securing().begin(person.user, body.current_password)
     response.headers["Cache-Control"] = "no-store"
     return EnrolmentView(secret=enrolment.secret, uri=enrolment.uri, qr=qr(enrolment.uri))
 
@@ -148,7 +147,7 @@ def begin_second_factor(request: Request, body: Password, person: Person, respon
 def confirm_second_factor(request: Request, body: Code, person: Person, response: Response) -> RecoveryCodesView:
     """Switch the second factor on, by a code of the app. Sessions that are open go on."""
     with counted(person.user, limits.address(request), body.code, Method.totp):
-        codes = wiring.securing().confirm(person.user, body.code, origin(request))
+        codes = identity.securing().confirm(person.user, body.code, origin(request))
     response.headers["Cache-Control"] = "no-store"
     return RecoveryCodesView(recovery_codes=codes)
 
@@ -158,7 +157,7 @@ def renew_recovery_codes(request: Request, body: Proof, person: Person, response
     """Get other recovery codes. Those before are void."""
     with counted(person.user, limits.address(request), body.code):
         said = (body.current_password, body.code)
-        codes = wiring.securing().renew_recovery_codes(person.user, *said, origin(request))
+        codes = identity.securing().renew_recovery_codes(person.user, *said, origin(request))
     response.headers["Cache-Control"] = "no-store"
     return RecoveryCodesView(recovery_codes=codes)
 
@@ -167,22 +166,22 @@ def renew_recovery_codes(request: Request, body: Proof, person: Person, response
 def disable_second_factor(request: Request, body: Proof, person: Person) -> None:
     """Switch the second factor off. Whoever has lost their phone has a recovery code for it."""
     with counted(person.user, limits.address(request), body.code):
-        wiring.securing().disable(person.user, body.current_password, body.code, origin(request))
+        identity.securing().disable(person.user, body.current_password, body.code, origin(request))
 
 
 @router.post("/mfa/phone", status_code=204, responses=responses(409), dependencies=UNSTORED)
 def add_phone(request: Request, body: Phone, person: Person) -> None:
     """Send a code to a phone number, which makes it another way in besides the app."""
-    wiring.limiter().text(person.user.id)
+    identity.limiter().text(person.user.id)
     with counted(person.user, limits.address(request), body.code):
-        wiring.securing().add_phone(person.user, body.current_password, body.code, body.number)
+        identity.securing().add_phone(person.user, body.current_password, body.code, body.number)
 
 
 @router.post("/mfa/phone/confirm", responses=responses(409), dependencies=UNSTORED)
 def confirm_phone(request: Request, body: Code, person: Person) -> SecondFactorView:
     """Prove that the number is one's own, by what was sent to it."""
     with counted(person.user, limits.address(request), body.code, Method.sms):
-        return SecondFactorView.of(wiring.securing().confirm_phone(person.user, body.code, origin(request)))
+        return SecondFactorView.of(identity.securing().confirm_phone(person.user, body.code, origin(request)))
 
 
 @contextmanager
@@ -192,7 +191,7 @@ def counted(user: User, address: str, code: str | None = None, method: Method | 
     Raises:
         RateLimited: there were too many.
     """
-    limiter = wiring.limiter()
+    limiter = identity.limiter()
     is_guess = code is not None and (method or rules.method_of(code)).is_guessable
     limiter.attempt(user.email, address)
     if is_guess:

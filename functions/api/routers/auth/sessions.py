@@ -3,12 +3,11 @@
 from fastapi import Request
 from pydantic import BaseModel
 
-from functions.api import table
+from functions.api import identity, table
 from functions.api.dependencies import Id
 from functions.api.errors import responses
 from functions.api.pages import Page, Paged
 from functions.api.routers.auth.people import Person, origin
-from shared import wiring
 from shared.domain.record import Instant
 from shared.domain.session import Session
 
@@ -36,11 +35,11 @@ class SessionView(BaseModel):
 def list_sessions(person: Person, paged: Paged) -> Page[SessionView]:
     """The sessions that are open, newest first."""
     mine = person.user.id
-    found = wiring.signing_in().list(person.user, limit=paged.limit, after=paged.after(mine))
+    found = identity.signing_in().list(person.user, limit=paged.limit, after=paged.after(mine))
     return paged.answer(mine, [SessionView.of(each, person.session.id) for each in found.items], found.next)
 
 
 @router.delete("/sessions/{session_id}", status_code=204, responses=responses(404))
 def revoke_session(request: Request, session_id: Id, person: Person) -> None:
     """End a session, wherever it was opened. Its access tokens work for a minute more."""
-    wiring.signing_in().log_out(person.user.id, session_id, origin(request))
+    identity.signing_in().log_out(person.user.id, session_id, origin(request))

@@ -6,7 +6,7 @@ from fastapi import Header, Request, Response
 from pydantic import BaseModel, Field
 
 from functions.api import cookies as to_page
-from functions.api import dependencies, table
+from functions.api import dependencies, identity, table
 from functions.api.auth import Caller
 from functions.api.cookies import CookiesView
 from functions.api.dependencies import may
@@ -131,7 +131,7 @@ def register(
         require_first_key(request, x_api_key)
         user = enrolling.first_owner(applicant)
     elif settings().open_registration:
-        wiring.limiter().letter(body.email, "registration")
+        identity.limiter().letter(body.email, "registration")
         if settings().sends_mail:
             response.status_code = 202
             write_to(applicant, enrolling)
@@ -139,7 +139,7 @@ def register(
         user = enrolling.everybody(applicant)
     else:
         raise Forbidden("Accounts are made by invitation here.")
-    wiring.recovering().welcome(user)
+    identity.recovering().welcome(user)
     return UserView.of(user)
 
 
@@ -148,10 +148,10 @@ def login(request: Request, body: Credentials, visitor: Stranger, response: Resp
     """Open a session. A wrong password and an unknown address get the same answer in the same time."""
     if body.cookies:
         to_page.require_own_page(request)
-    wiring.limiter().attempt(body.email, visitor.address)
-    tokens = wiring.signing_in().log_in(body.email, body.password, visitor)
+    identity.limiter().attempt(body.email, visitor.address)
+    tokens = identity.signing_in().log_in(body.email, body.password, visitor)
     answer = handed_over(request, response, tokens, cookies=body.cookies)
-    wiring.limiter().forgive(body.email, visitor.address)
+    identity.limiter().forgive(body.email, visitor.address)
     return answer
 
 
@@ -168,20 +168,20 @@ def refresh(
     """
     by_cookie = body.refresh_token is None
     text = to_page.refresh_token(request) if by_cookie else body.refresh_token
-    return handed_over(request, response, wiring.signing_in().refresh(text or "", origin(request)), cookies=by_cookie)
+    return handed_over(request, response, identity.signing_in().refresh(text or "", origin(request)), cookies=by_cookie)
 
 
 @router.post("/logout", status_code=204)
 def logout(request: Request, response: Response, person: Leaver) -> None:
     """End this session. Its access tokens work for a minute more. A page loses its cookies in any case."""
-    wiring.signing_in().log_out(person.user.id, person.session.id, origin(request))
+    identity.signing_in().log_out(person.user.id, person.session.id, origin(request))
     to_page.clear(request, response)
 
 
 @router.get("/me", responses=responses(404))
 def get_me(caller: Anybody) -> MeView:
     """Who calls, and what they may do: people and keys alike."""
-    user = wiring.users().get(caller.id) if caller.id.startswith(USER_PREFIX) else None
+    user = identity.users().get(caller.id) if caller.id.startswith(USER_PREFIX) else None
     return MeView(
         id=caller.id,
         organization_id=caller.organization_id,
@@ -203,14 +203,14 @@ def accept_invitation(request: Request, body: MailedToken, person: Person) -> Me
 def get_jwks(visitor: Stranger, response: Response) -> PublicKeys:  # noqa: ARG001  # counted
     """The keys that access tokens are signed with, for those who verify them elsewhere."""
     response.headers["Cache-Control"] = f"public, max-age={KEYS_KEPT_SECONDS}"
-    return PublicKeys.model_validate({"keys": wiring.signing().jwks()})
+    return PublicKeys.model_validate({"keys": identity.signing().jwks()})
 
 
 def _acting_for(caller: Caller) -> AccountBrief | None:
     """Raises NotFound: it was deleted this very moment."""
     if caller.service_account is None:
         return None
-    account = wiring.service_accounts().get(caller.organization_id, caller.service_account)
+    account = identity.service_accounts().get(caller.organization_id, caller.service_account)
     return AccountBrief(id=account.id, name=account.name)
 
 
@@ -223,9 +223,9 @@ def write_to(applicant: Applicant, enrolling: "Enrolling") -> None:
     began = wiring.now()
     require_good(applicant.password, applicant.email, applicant.email.partition("@")[0], applicant.name)
     try:
-        wiring.recovering().welcome(enrolling.everybody(applicant, awaits_proof=True))
+        identity.recovering().welcome(enrolling.everybody(applicant, awaits_proof=True))
     except Conflict:
-        wiring.recovering().remind(applicant.email)
+        identity.recovering().remind(applicant.email)
     wait_until(began + A_SECRET_TAKES)
 
 

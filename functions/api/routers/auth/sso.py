@@ -6,11 +6,10 @@ from typing import Annotated
 from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
-from functions.api import limits, table
+from functions.api import identity, limits, table
 from functions.api.cookies import CookiesView, require_own_page
 from functions.api.errors import responses
 from functions.api.routers.auth.people import Fields, Stranger, TokensView, TokenText, WantsCookies, handed_over
-from shared import wiring
 from shared.domain.login import MAX_REDIRECT
 from shared.settings import settings
 
@@ -46,7 +45,7 @@ class SsoView(BaseModel):
 def start_sso(body: SsoStart, visitor: Stranger, response: Response) -> SsoView:  # noqa: ARG001  # counted
     """Begin to log in by an identity provider (OpenID Connect, authorization code with PKCE)."""
     origins = [*settings().allowed_origins, settings().public_url]
-    begun = wiring.vouching().begin(body.provider_id, body.redirect_uri, origins)
+    begun = identity.vouching().begin(body.provider_id, body.redirect_uri, origins)
     response.headers["Cache-Control"] = "no-store"
     return SsoView(authorization_url=begun.url, attempt=begun.attempt)
 
@@ -56,9 +55,9 @@ def finish_sso(request: Request, body: SsoFinish, visitor: Stranger, response: R
     """Open a session with what the browser brought back. It opens the provider's organization, not the account."""
     if body.cookies:
         require_own_page(request)
-    provider, person = wiring.vouching().finish(body.attempt, body.state, body.code)
+    provider, person = identity.vouching().finish(body.attempt, body.state, body.code)
     correlation_id = request.state.correlation_id
-    welcoming = replace(wiring.welcoming(), address=limits.address(request) or None, correlation_id=correlation_id)
+    welcoming = replace(identity.welcoming(), address=limits.address(request) or None, correlation_id=correlation_id)
     user = welcoming.admit(provider, person)
-    tokens = wiring.signing_in().open(user, visitor, provider)
+    tokens = identity.signing_in().open(user, visitor, provider)
     return handed_over(request, response, tokens, cookies=body.cookies)
