@@ -2,7 +2,7 @@
 
 Rules, from AWS's description, which calls the thresholds approximate; its second measure, the share of processing time,
 is left out. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-fair-queues.html and
-sqs-fair-queues-detailed.html beside it, in stored copies of 2026-11-21.
+sqs-fair-queues-detailed.html beside it, read on 2026-11-21.
 """
 
 from collections import Counter, deque

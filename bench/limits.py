@@ -1,6 +1,6 @@
 """What AWS publishes about how fast its services let anybody grow, and the shapes that such limits have.
 
-Each figure was looked up on 2026-11-21, in a stored copy of the page named beside it. None was met or measured by us.
+Each figure is from the page named beside it, read on 2026-11-21; it may have changed since. None was met or measured.
 """
 
 from dataclasses import dataclass, field

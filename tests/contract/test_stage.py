@@ -43,11 +43,17 @@ def project_with(folder: Path, overrides: object) -> Path:
     return folder
 
 
+def environment() -> dict[str, str]:
+    """Of somebody who calls `make` by hand: not of the `make` that may have started these tests."""
+    ours = {*MACHINE, "CI", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
 def dry_run(**variables: str) -> str:
     """What `make deploy` would run, its lines joined."""
     given = [f"{name}={value}" for name, value in variables.items()]
     command = ["make", "--dry-run", "--silent", "--assume-old", "build", "deploy", *given]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=environment())
     return " ".join(done.stdout.replace("\\\n", " ").split())
 
 
@@ -124,8 +130,7 @@ def test_what_is_built_for_this_once_is_deployed_as_such(tmp_path: Path) -> None
 def test_the_machine_is_the_one_that_is_built_for(template: Json) -> None:
     """Two read the template's defaults with expressions of their own: build.mk, and infra/stage.py."""
     command = ["make", "--file", "build.mk", "--eval", "said: ; @echo $(RUNTIME) $(ARCHITECTURE)", "said"]
-    environment = {name: value for name, value in os.environ.items() if name not in MACHINE}
-    built = subprocess.check_output(command, cwd=ROOT, text=True, env=environment).split()
+    built = subprocess.check_output(command, cwd=ROOT, text=True, env=environment()).split()
     words = stage("staging", "parameters", "7").stdout.splitlines()
     assert words[:2] == [f"Runtime={built[0]}", f"Architecture={built[1]}"]
     assert built == [template["Parameters"][each]["Default"] for each in ("Runtime", "Architecture")]
