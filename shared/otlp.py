@@ -78,8 +78,9 @@ class Otlp:
         if self._headers is None:
             self._headers = self.ask_headers()
         headers = {**self._headers, "content-type": PROTOBUF, "user-agent": "spark"}
+        body = encode(spans, self.stage)
         try:
-            reply = self.post(httpx.Request("POST", self.endpoint + PATH, headers=headers, content=self._body(spans)))
+            reply = self.post(httpx.Request("POST", self.endpoint + PATH, headers=headers, content=body))
         except FlowFailure as failure:
             raise NotExported(f"The receiver was not asked to the end: {failure.code}.") from None
         if reply.status in REFUSED:
@@ -87,9 +88,6 @@ class Otlp:
         if not 200 <= reply.status < 300:
             raise NotExported(f"The receiver answered {reply.status}.", _pause_seconds(reply))
         return min(max(_rejected(reply.content), 0), len(spans))
-
-    def _body(self, spans: Sequence[Span]) -> bytes:
-        return encode(spans, self.stage)
 
 
 class HeaderSecret:

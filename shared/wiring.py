@@ -348,6 +348,6 @@ def ticker() -> "Ticker":
 
 
 def reset() -> None:
-    """Forget every client, store and setting of this process."""
+    """Forget every client, store and setting that was built here. What `functions/api/identity.py` built stays."""
     for built in [settings, *(value for value in globals().values() if hasattr(value, "cache_clear"))]:
         built.cache_clear()

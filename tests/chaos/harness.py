@@ -276,7 +276,7 @@ class Deployment:
             except SparkError as error:
                 self.done[type(error).__name__] += 1
                 return error
-            except BaseException as error:
+            except BaseException as error:  # of any kind: it ends the simulation, whose driver raises the first one
                 self.simulation.broken = self.simulation.broken or error
                 raise
 

@@ -16,17 +16,17 @@ from functions.executor.handler import handler as executor
 from shared import wiring
 from shared.domain import tracing
 from shared.domain.receiver import NO_ADDRESS, NOT_ENCRYPTED
-from shared.domain.retry import RetryPolicy
 from shared.domain.run import Run
-from shared.domain.workflow import WorkflowSettings
 from shared.observability import logger
 from shared.services.exporting import LONGEST_SECONDS
 from shared.wiring import RECEIVER_SECONDS
 from tests.integration.conftest import Aws, forget
-from tests.integration.test_handlers import ALL_FINE, PAST, context, due, event
+from tests.integration.test_handlers import ALL_FINE, PAST, context, due, event, langflow, server
 from tests.otlp_receiver import Receiver, receiver
 from tests.stub_langflow import ECHO, StubLangFlow
-from tests.world import a_run, a_source, a_version, a_workflow
+from tests.world import a_run
+
+__all__ = ["langflow", "server"]  # fixtures
 
 KEY = "lw-key-of-the-receiver"
 Export = Callable[..., None]
@@ -42,22 +42,6 @@ def langwatch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
 def traces(langwatch: Receiver) -> Receiver:
     langwatch.clear()
     return langwatch
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[StubLangFlow]:
-    with StubLangFlow() as stub:
-        yield stub
-
-
-@pytest.fixture
-def langflow(server: StubLangFlow, aws: Aws) -> StubLangFlow:
-    server.reset()
-    wiring.sources().save(None, a_source(url=server.url))
-    settings = WorkflowSettings(name="Echo", retry=RetryPolicy(initial_seconds=0))
-    workflow = wiring.workflows().save(None, a_workflow(flow_id=ECHO, settings=settings))
-    wiring.workflows().save_version(a_version(workflow))
-    return server
 
 
 @pytest.fixture
